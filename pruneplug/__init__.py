@@ -1,0 +1,64 @@
+"""Prune Keras 3 models while they train."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pruneplug.callbacks import PruningSummaries as PruningSummaries
+    from pruneplug.callbacks import UpdatePruningStep as UpdatePruningStep
+    from pruneplug.policies import PruningPolicy as PruningPolicy
+    from pruneplug.prune import prune_low_magnitude as prune_low_magnitude
+    from pruneplug.prune import prune_scope as prune_scope
+    from pruneplug.prune import strip_pruning as strip_pruning
+    from pruneplug.pruner import Pruner as Pruner
+    from pruneplug.registry import PrunableLayer as PrunableLayer
+    from pruneplug.registry import register_prunable as register_prunable
+    from pruneplug.report import sparsity_report as sparsity_report
+    from pruneplug.schedules import ConstantSparsity as ConstantSparsity
+    from pruneplug.schedules import PolynomialDecay as PolynomialDecay
+    from pruneplug.schedules import PruningSchedule as PruningSchedule
+    from pruneplug.training import Trainer as Trainer
+    from pruneplug.training import TrainingResult as TrainingResult
+    from pruneplug.wrapper import PruneLowMagnitude as PruneLowMagnitude
+
+_HOME = {
+    "ConstantSparsity": "schedules",
+    "PolynomialDecay": "schedules",
+    "PrunableLayer": "registry",
+    "PruneLowMagnitude": "wrapper",
+    "Pruner": "pruner",
+    "PruningPolicy": "policies",
+    "PruningSchedule": "schedules",
+    "PruningSummaries": "callbacks",
+    "Trainer": "training",
+    "TrainingResult": "training",
+    "UpdatePruningStep": "callbacks",
+    "prune_low_magnitude": "prune",
+    "prune_scope": "prune",
+    "register_prunable": "registry",
+    "sparsity_report": "report",
+    "strip_pruning": "prune",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605  # derived from the one table
+
+
+def __getattr__(name: str) -> Any:
+    # The command answers --help without TensorFlow, so nothing heavy is imported before it is
+    # asked for. Whatever is, our classes become known to Keras with it.
+    if name not in _HOME:
+        raise AttributeError(f"module 'pruneplug' has no attribute {name!r}")
+    importlib.import_module("pruneplug.wrapper")
+    return getattr(importlib.import_module(f"pruneplug.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if "keras" in sys.modules:
+    # Keras is loaded already, so this is cheap, and files with pruned layers load at once.
+    importlib.import_module("pruneplug.wrapper")

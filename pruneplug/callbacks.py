@@ -1,0 +1,102 @@
+"""Pruning for `model.fit`: a few lines each on the engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from typing import Any
+
+import keras
+
+from pruneplug.pruner import Pruner, PruningEvent
+
+
+class UpdatePruningStep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    """Updates the masks of a pruned model while it trains in `fit`.
+
+    It may also be called by hand in a loop of your own: `on_train_begin`, then
+    `on_train_batch_begin` before each step, with or without `on_train_batch_end` after it, and
+    `on_epoch_end`.
+
+    Example:
+        >>> model.fit(x, y, callbacks=[UpdatePruningStep()])  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pruner: Pruner | None = None
+        self._in_step = False
+        self._steps_per_call = 1
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Start or resume the pruning of the model."""
+        self.pruner = Pruner(self.model)
+        if not self.pruner.layers:
+            warnings.warn(
+                f"UpdatePruningStep has nothing to do: model '{self.model.name}' has no pruned "
+                "layer. Pass it through prune_low_magnitude first.",
+                stacklevel=2,
+            )
+        self._steps_per_call = getattr(self.model, "steps_per_execution", 1)
+        self.pruner.start(stride=self._steps_per_call)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Note where the step begins; a step before it that nobody ended is ended now."""
+        self._end_step()
+        self._in_step = True
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Update the masks that are due."""
+        self._end_step()
+
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        """End the last step, in loops that do not say when a step ends."""
+        self._end_step()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Apply the masks once more: an optimizer may have written averages at the end."""
+        self._end_step()
+        if self.pruner is not None:
+            self.pruner.finish()
+
+    def _end_step(self) -> None:
+        if self.pruner is not None and self._in_step:
+            # Keras does not say how many steps an execution of several really took.
+            self.pruner.advance(1 if self._steps_per_call == 1 else None)
+        self._in_step = False
+
+
+class PruningSummaries(keras.callbacks.TensorBoard):  # type: ignore[misc]  # Keras is untyped
+    """Writes sparsity and threshold of each pruned weight to TensorBoard, once an epoch.
+
+    Args:
+        log_dir: Folder for the event files.
+        **kwargs: Further arguments of `keras.callbacks.TensorBoard`.
+
+    Raises:
+        ValueError: `log_dir` is not a non-empty string.
+        ImportError: The package tensorboard is not installed.
+    """
+
+    def __init__(self, log_dir: str, **kwargs: Any):
+        if not isinstance(log_dir, str) or not log_dir:
+            raise ValueError(f"log_dir must be a non-empty string; got log_dir={log_dir!r}.")
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("PruningSummaries needs tensorboard: pip install tensorboard")
+        super().__init__(log_dir=log_dir, **kwargs)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Write how sparse the model is before this epoch."""
+        super().on_epoch_begin(epoch, logs)
+        self._write_sparsity()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Write how sparse the model has become."""
+        self._write_sparsity()
+        super().on_train_end(logs)
+
+    def _write_sparsity(self) -> None:
+        event = PruningEvent(int(self.model.optimizer.iterations), Pruner(self.model).weights())
+        with self._train_writer.as_default():
+            for name, value in event.metrics().items():
+                self.summary.scalar(name, value, step=event.step)

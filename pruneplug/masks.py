@@ -1,0 +1,174 @@
+"""Magnitudes in, mask out.
+
+Every function takes NumPy arrays, for weights in host memory, or tensors of the Keras backend,
+for weights on a device, and gives the same bits for both.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+# A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
+Array = Any
+
+
+def size_of(x: Array) -> int:
+    """Return the number of values of `x`."""
+    return math.prod(x.shape)
+
+
+def _namespace(x: Array) -> Any:
+    return np if isinstance(x, np.ndarray) else keras.ops
+
+
+def kept_count(size: int, sparsity: float) -> int:
+    """Return how many of `size` weights survive: max(round(size * (1 - sparsity)), 1).
+
+    Computed in float32 and rounded half to even, as in the reference.
+
+    Args:
+        size: Number of weights (or of blocks).
+        sparsity: Fraction of zeros, in [0, 1).
+    """
+    density = np.float32(1.0) - np.float32(sparsity)
+    # float32 cannot hold every count above 2**24: rounding up must not exceed the size.
+    return min(max(int(np.rint(np.float32(size) * density)), 1), size)
+
+
+def magnitudes(weights: Array) -> Array:
+    """Return |weights|.
+
+    Raises:
+        FloatingPointError: A weight is NaN or infinite: no order, and so no mask, exists then.
+    """
+    absolute = _namespace(weights).abs(weights)
+    # NaN and infinity both outlast the maximum, so one reduction finds either.
+    if not np.isfinite(float(_namespace(weights).max(absolute))):
+        raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
+    return absolute
+
+
+def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
+    """Keep the `kept` largest magnitudes; of equal ones, those with the lowest flat index.
+
+    Args:
+        magnitude: Non-negative finite values, any shape.
+        kept: How many survive, from 1 to the number of values.
+
+    Returns:
+        The mask (boolean, same shape, exactly `kept` of it True) and the threshold: the smallest
+        magnitude that survives (a scalar).
+    """
+    flat = _namespace(magnitude).reshape(magnitude, (-1,))
+    choose = _topk_flat_host if isinstance(magnitude, np.ndarray) else _topk_flat_device
+    mask, threshold = choose(flat, kept)
+    return _namespace(mask).reshape(mask, magnitude.shape), threshold
+
+
+def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
+    # Non-negative floats sort like their bit patterns, and integers are partitioned quickly
+    # in every width, bfloat16 included, which NumPy cannot sort.
+    bits = flat.view(f"u{flat.itemsize}")
+    threshold = np.partition(bits, bits.size - kept)[bits.size - kept]
+    mask = bits >= threshold
+    surplus = np.count_nonzero(mask) - kept
+    if surplus:
+        tied = np.flatnonzero(bits == threshold)
+        mask[tied[len(tied) - surplus :]] = False
+    return mask, threshold.view(flat.dtype)
+
+
+def _topk_flat_device(flat: Array, kept: int) -> tuple[Array, Array]:
+    threshold = keras.ops.top_k(flat, kept)[0][-1]
+    above, tied = flat > threshold, flat == threshold
+    wanted = kept - _count(above, axis=0)
+    position = keras.ops.cumsum(keras.ops.where(tied, 1, 0))
+    return keras.ops.logical_or(above, keras.ops.logical_and(tied, position <= wanted)), threshold
+
+
+def _count(condition: Array, axis: int) -> Array:
+    xp = _namespace(condition)
+    return xp.sum(xp.where(condition, 1, 0), axis=axis)
+
+
+def _like(values: np.ndarray, x: Array) -> Array:
+    if isinstance(x, np.ndarray):
+        return values.astype(x.dtype)
+    return keras.ops.convert_to_tensor(values, dtype=x.dtype)
+
+
+def _pool_rows(x: Array, block: int, pooling: str) -> Array:
+    """Pool each `block` consecutive rows of a matrix; the last group may be shorter."""
+    xp = _namespace(x)
+    rows, columns = x.shape
+    groups = -(-rows // block)
+    padded = xp.pad(x, ((0, groups * block - rows), (0, 0)))
+    stacked = xp.reshape(padded, (groups, block, columns))
+    # One row after the other: sums then round alike in NumPy, on a device and in the reference.
+    merge = xp.maximum if pooling == "MAX" else xp.add
+    pooled = stacked[:, 0]
+    for row in range(1, block):
+        pooled = merge(pooled, stacked[:, row])
+    if pooling == "MAX":
+        return pooled
+    counts = np.minimum(block, rows - block * np.arange(groups))[:, np.newaxis]
+    return pooled / _like(counts, pooled)
+
+
+def block_magnitudes(magnitude: Array, block_size: tuple[int, int], pooling: str) -> Array:
+    """Pool a matrix of magnitudes over blocks; blocks at the edge pool the values they have.
+
+    Args:
+        magnitude: Matrix (rows, columns).
+        block_size: Rows and columns of a block.
+        pooling: "AVG" (the mean of the column means) or "MAX".
+
+    Returns:
+        Matrix (ceil(rows / block rows), ceil(columns / block columns)).
+    """
+    xp = _namespace(magnitude)
+    pooled = _pool_rows(magnitude, block_size[0], pooling)
+    return xp.transpose(_pool_rows(xp.transpose(pooled), block_size[1], pooling))
+
+
+def expand_blocks(mask: Array, block_size: tuple[int, int], shape: tuple[int, int]) -> Array:
+    """Repeat each entry of a block mask over its block, cropped to `shape`."""
+    xp = _namespace(mask)
+    tall = xp.repeat(mask, block_size[0], axis=0)
+    return xp.repeat(tall, block_size[1], axis=1)[: shape[0], : shape[1]]
+
+
+def m_by_n_mask(magnitude: Array, zeros: int, group: int) -> Array:
+    """Zero the `zeros` smallest of every `group` consecutive values along the input channels.
+
+    The input channels are the last axis but one (Dense: axis 0, Conv2D: axis 2). A shorter group
+    at the end counts as filled up with zeros, which are the first to go. Of equal values, those
+    with the lowest index survive.
+
+    Args:
+        magnitude: Values of rank 2 or more.
+        zeros: How many of a group are pruned, below `group`.
+        group: How many consecutive values make a group.
+
+    Returns:
+        The mask: boolean, same shape.
+    """
+    xp = _namespace(magnitude)
+    channels = magnitude.shape[-2]
+    groups = -(-channels // group)
+    padding = [(0, 0)] * (len(magnitude.shape) - 2) + [(0, groups * group - channels), (0, 0)]
+    *lead, _, last = magnitude.shape
+    grouped = xp.reshape(xp.pad(magnitude, padding), (*lead, groups, group, last))
+    survives = xp.stack([_rank(grouped, i) < group - zeros for i in range(group)], axis=-2)
+    return xp.reshape(survives, (*lead, groups * group, last))[..., :channels, :]
+
+
+def _rank(grouped: Array, index: int) -> Array:
+    """Return how many of the group outrank the value at `index`: larger, or tied and earlier."""
+    value = grouped[..., index : index + 1, :]
+    earlier = _count(grouped[..., :index, :] >= value, axis=-2)
+    return earlier + _count(grouped[..., index + 1 :, :] > value, axis=-2)

@@ -1,0 +1,154 @@
+"""The shape of sparsity: which weights are kept or pruned together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pruneplug import masks
+from pruneplug.masks import Array
+
+POOLING = ("AVG", "MAX")
+
+
+class Pattern(Protocol):
+    """What decides a mask once the sparsity is known."""
+
+    def check(self, shape: Sequence[int], name: str) -> None:
+        """Raise ValueError when a weight of this shape cannot be pruned in this pattern."""
+
+    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
+        """Return the boolean mask of `weights` (same shape) and the threshold.
+
+        Raises:
+            FloatingPointError: A weight is NaN or infinite.
+        """
+
+
+@dataclass(frozen=True)
+class Unstructured:
+    """Every weight on its own."""
+
+    def check(self, shape: Sequence[int], name: str) -> None:
+        """Accept any shape."""
+
+    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
+        """Keep the largest magnitudes, exactly `kept_count` of them."""
+        size = masks.size_of(weights)
+        return masks.topk_mask(masks.magnitudes(weights), masks.kept_count(size, sparsity))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole blocks of a matrix, judged by the mean or the largest of their magnitudes.
+
+    Args:
+        size: Rows and columns of a block.
+        pooling: "AVG" or "MAX".
+
+    Raises:
+        ValueError: The size is not two whole numbers of at least 1, or the pooling is unknown.
+
+    Reference:
+        Narang et al., Block-Sparse Recurrent Neural Networks (2017),
+        https://arxiv.org/abs/1711.02782
+    """
+
+    size: tuple[int, int]
+    pooling: str = "AVG"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _two_whole_numbers(self.size, "block_size"))
+        if min(self.size) < 1:
+            raise ValueError(f"block_size must be at least (1, 1); got block_size={self.size}.")
+        check_pooling(self.pooling)
+
+    def check(self, shape: Sequence[int], name: str) -> None:
+        """Accept matrices only."""
+        if len(shape) != 2:
+            raise ValueError(
+                f"Block sparsity must be used on weights with 2 axes; got {name} of shape "
+                f"{tuple(shape)} with block_size={self.size}. Prune this layer with "
+                "block_size=(1, 1), or leave it out with a pruning policy."
+            )
+
+    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
+        """Keep the largest blocks, exactly `kept_count` of them."""
+        pooled = masks.block_magnitudes(masks.magnitudes(weights), self.size, self.pooling)
+        kept = masks.kept_count(masks.size_of(pooled), sparsity)
+        block_mask, threshold = masks.topk_mask(pooled, kept)
+        return masks.expand_blocks(block_mask, self.size, tuple(weights.shape)), threshold
+
+
+@dataclass(frozen=True)
+class MByN:
+    """`zeros` of every `group` consecutive values along the input channels are zero.
+
+    Args:
+        zeros: How many of a group are pruned, at least 1 and below `group`.
+        group: How many consecutive values make a group.
+
+    Raises:
+        ValueError: The numbers are out of their range.
+
+    Reference:
+        Mishra et al., Accelerating Sparse Deep Neural Networks (2021),
+        https://arxiv.org/abs/2104.08378
+    """
+
+    zeros: int
+    group: int
+
+    def __post_init__(self) -> None:
+        _two_whole_numbers((self.zeros, self.group), "sparsity_m_by_n")
+        if not 1 <= self.zeros < self.group:
+            raise ValueError(
+                "sparsity_m_by_n must be (m, n) with 1 <= m < n, m zeros in every n values; "
+                f"got sparsity_m_by_n={(self.zeros, self.group)}."
+            )
+
+    def check(self, shape: Sequence[int], name: str) -> None:
+        """Accept matrices (Dense) and kernels with 4 axes (Conv2D)."""
+        if len(shape) not in (2, 4):
+            raise ValueError(
+                f"m-by-n sparsity must be used on weights with 2 or 4 axes; got {name} of shape "
+                f"{tuple(shape)} with sparsity_m_by_n={(self.zeros, self.group)}. Leave this "
+                "layer out with a pruning policy."
+            )
+
+    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
+        """Keep the largest of each group, whatever the sparsity; there is no threshold."""
+        return masks.m_by_n_mask(masks.magnitudes(weights), self.zeros, self.group), 0.0
+
+
+def make_pattern(
+    block_size: Sequence[int] = (1, 1),
+    block_pooling_type: str = "AVG",
+    sparsity_m_by_n: Sequence[int] | None = None,
+) -> Pattern:
+    """Turn TFMOT's three arguments into a pattern; m-by-n wins over a block.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+    check_pooling(block_pooling_type)
+    block = Block(block_size, block_pooling_type)  # type: ignore[arg-type]  # checked and converted there
+    if sparsity_m_by_n is not None:
+        return MByN(*_two_whole_numbers(sparsity_m_by_n, "sparsity_m_by_n"))
+    return Unstructured() if block.size == (1, 1) else block
+
+
+def check_pooling(pooling: str) -> None:
+    """Raise ValueError unless `pooling` is "AVG" or "MAX"."""
+    if pooling not in POOLING:
+        raise ValueError(
+            f"block_pooling_type must be one of {POOLING}; got block_pooling_type={pooling!r}."
+        )
+
+
+def _two_whole_numbers(value: Sequence[int], name: str) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, Sequence) else ()
+    if len(pair) != 2 or not all(type(number) is int for number in pair):
+        raise ValueError(f"{name} must be two whole numbers; got {name}={value!r}.")
+    return pair[0], pair[1]

@@ -1,0 +1,284 @@
+"""The engine: told that steps were taken, it updates what is due and says what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from pruneplug.patterns import MByN
+from pruneplug.schedules import ConstantSparsity, PruningSchedule
+from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+
+# How far ahead a schedule is asked for its next update before the engine looks again.
+_HORIZON = 10_000
+
+
+@dataclass(frozen=True)
+class WeightSparsity:
+    """How sparse one weight is.
+
+    Args:
+        name: "<layer>/<weight>".
+        shape: Its shape.
+        target: The sparsity its schedule asked for, in [0, 1).
+        sparsity: Its fraction of zeros, in [0, 1).
+        kept: How many values are kept.
+        threshold: The smallest magnitude kept (of a block, when blocks are pruned).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    target: float
+    sparsity: float
+    kept: int
+    threshold: float
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+def total_sparsity(weights: Iterable[WeightSparsity]) -> float:
+    """Return the fraction of zeros over all weights together, 0 when there are none."""
+    weights = tuple(weights)
+    size = sum(weight.size for weight in weights)
+    return 1.0 - sum(weight.kept for weight in weights) / size if size else 0.0
+
+
+@dataclass(frozen=True)
+class PruningEvent:
+    """A mask update.
+
+    Args:
+        step: The schedule's step it was due at.
+        weights: The weights as they stand after it, those that it did not change included.
+    """
+
+    step: int
+    weights: tuple[WeightSparsity, ...]
+
+    @property
+    def total(self) -> float:
+        """Fraction of zeros over all pruned weights together."""
+        return total_sparsity(self.weights)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the event as flat metrics: sparsity/..., threshold/... and sparsity/total."""
+        sparsities = {f"sparsity/{w.name}": w.sparsity for w in self.weights}
+        thresholds = {f"threshold/{w.name}": w.threshold for w in self.weights}
+        return {**sparsities, **thresholds, "sparsity/total": self.total}
+
+
+class Pruner:
+    """Steps the pruning of a model: what `UpdatePruningStep` does, for a loop of your own.
+
+    After k optimizer steps, the masks are those of all updates due at steps up to k + 1, and the
+    weights are sparse.
+
+    Args:
+        model: A model from `prune_low_magnitude`.
+
+    Example:
+        >>> pruner = Pruner(model)              # doctest: +SKIP
+        >>> pruner.start()                      # doctest: +SKIP
+        >>> for batch in batches:               # doctest: +SKIP
+        ...     train_on(batch)
+        ...     pruner.advance()
+        >>> pruner.finish()                     # doctest: +SKIP
+    """
+
+    def __init__(self, model: keras.Model):
+        self._groups = _group_by_schedule(pruned_layers(model))
+        self._stride = 1
+        self.step = 0
+
+    @property
+    def layers(self) -> list[PruneLowMagnitude]:
+        """The pruning wrappers of the model."""
+        return [layer for group in self._groups for layer in group.layers]
+
+    def start(self, step: int | None = None, stride: int = 1) -> PruningEvent | None:
+        """Begin or resume training.
+
+        Args:
+            step: Optimizer steps taken so far; by default what the model remembers.
+            stride: How many steps are taken between two calls of `advance` at most.
+
+        Returns:
+            The update due at step 1, when training begins with one.
+        """
+        counted = self._counted()
+        begins = counted < 0
+        self.step = max(counted if step is None else step, 0)
+        self._stride = stride
+        for layer in self.layers:
+            layer.attach()
+        self.recall()
+        event = self._update(after=self.step) if begins and self.step == 0 else None
+        self._plan(self._groups)
+        return event
+
+    def recall(self) -> None:
+        """Work out, from the step alone, which sparsity the masks were last updated to."""
+        step = max(self._counted(), self.step)
+        for group in self._groups:
+            group.recall(step)
+
+    def advance(self, count: int | None = 1) -> PruningEvent | None:
+        """Say that optimizer steps were taken; update the masks that are due.
+
+        Args:
+            count: How many, or None for as many as the model itself has counted.
+
+        Returns:
+            What changed, or None between updates, when this costs next to nothing.
+
+        Raises:
+            FloatingPointError: A weight is NaN or infinite; the masks stay as they were.
+        """
+        after = self.step + 1
+        self.step = self._counted() if count is None else self.step + count
+        if all(group.wake > self.step + 1 for group in self._groups):
+            return None
+        return self._update(after)
+
+    def next_update(self, until: int) -> int | None:
+        """Return the next number of steps, up to `until`, at which `advance` updates masks."""
+        due = (next(g.schedule.due_steps(self.step + 1, until + 1), None) for g in self._groups)
+        return min((step - 1 for step in due if step is not None), default=None)
+
+    def finish(self) -> None:
+        """End training: apply the masks once more and leave the step count in the model."""
+        for group in self._groups:
+            for layer in group.layers:
+                layer.apply_masks()
+            group.write_steps(self.step, dense_step=-1)
+
+    def weights(self) -> tuple[WeightSparsity, ...]:
+        """Return how sparse each pruned weight is now, by its mask."""
+        return tuple(weight for group in self._groups for weight in group.weights())
+
+    def target_reached(self) -> bool:
+        """Return whether every weight stands at the sparsity its schedule ends at."""
+        return all(group.applied == group.schedule.target for group in self._groups)
+
+    def _counted(self) -> int:
+        """Return the optimizer steps counted in the graph; -1 before the first training."""
+        # A layer that was frozen for a while has missed some.
+        steps = [int(layer.pruning_step) for layer in self.layers if layer.pruning_vars]
+        return max(steps, default=-1)
+
+    def _update(self, after: int) -> PruningEvent | None:
+        """Make the updates due in (after, step + 1], of several the last, in each group."""
+        due = [_last(group.schedule.due_steps(after, self.step + 1)) for group in self._groups]
+        for group, step in zip(self._groups, due, strict=True):
+            if step is not None:
+                group.update(step)
+        self._plan([group for group in self._groups if group.wake <= self.step + 1])
+        latest = max((step for step in due if step is not None), default=None)
+        return None if latest is None else PruningEvent(latest, self.weights())
+
+    def _plan(self, groups: Iterable[_Group]) -> None:
+        for group in groups:
+            group.plan(self.step, self._stride)
+
+
+class _Group:
+    """The layers that share a schedule."""
+
+    def __init__(self, schedule: PruningSchedule, layers: list[PruneLowMagnitude]):
+        self.schedule = schedule
+        self.layers = layers
+        self.applied = 0.0
+        self.wake = 0
+
+    def recall(self, step: int) -> None:
+        last = _last(self.schedule.due_steps(0, step + 1)) if step else None
+        self.applied = 0.0 if last is None else self.schedule.sparsity(last)
+
+    def update(self, step: int) -> None:
+        """Compute the masks due at `step` from the weights as they are, and apply them."""
+        sparsity = self.schedule.sparsity(step)
+        found = [
+            (variables, layer.pattern.mask(_read(variables[0]), sparsity))
+            for layer in self.layers
+            for variables in _trainable(layer)
+        ]
+        for (weight, mask, threshold), (new_mask, new_threshold) in found:
+            mask.assign(new_mask)
+            threshold.assign(new_threshold)
+        for layer in self.layers:
+            layer.apply_masks()
+        self.applied = sparsity
+
+    def plan(self, step: int, stride: int) -> None:
+        """Find the next update, and let the optimizer step before it write dense values."""
+        due = next(self.schedule.due_steps(step + 1, step + _HORIZON), None)
+        self.wake = step + _HORIZON if due is None else due
+        calls = -1 if due is None else math.ceil((due - 1 - step) / stride)
+        self.write_steps(step, dense_step=-1 if due is None else step + calls * stride)
+
+    def write_steps(self, step: int, dense_step: int) -> None:
+        for layer in self.layers:
+            if layer.pruning_vars:
+                layer.pruning_step.assign(step)
+                layer.step_counter.dense_step.assign(dense_step)
+
+    def weights(self) -> Iterator[WeightSparsity]:
+        for layer in self.layers:
+            for name, (weight, mask, threshold) in zip(
+                layer.weight_names, layer.pruning_vars, strict=True
+            ):
+                if weight.trainable:
+                    kept = int(np.count_nonzero(_read(mask)))
+                    size = math.prod(weight.shape)
+                    yield WeightSparsity(
+                        name=f"{layer.layer.name}/{name}",
+                        shape=tuple(weight.shape),
+                        target=layer_target(layer, self.applied),
+                        sparsity=1.0 - kept / size,
+                        kept=kept,
+                        threshold=float(threshold),
+                    )
+
+
+def layer_target(layer: PruneLowMagnitude, applied: float) -> float:
+    """Return the sparsity asked of a layer: m zeros in n, or what its schedule last said."""
+    pattern = layer.pattern
+    return pattern.zeros / pattern.group if isinstance(pattern, MByN) else applied
+
+
+def _group_by_schedule(layers: list[PruneLowMagnitude]) -> list[_Group]:
+    groups: list[_Group] = []
+    for layer in layers:
+        # m-by-n masks are computed once, at step 1, whatever the schedule says.
+        once = ConstantSparsity(0.0, begin_step=1, end_step=1)
+        schedule = once if isinstance(layer.pattern, MByN) else layer.pruning_schedule
+        group = next((g for g in groups if g.schedule is schedule or g.schedule == schedule), None)
+        if group is None:
+            groups.append(_Group(schedule, [layer]))
+        else:
+            group.layers.append(layer)
+    return groups
+
+
+def _trainable(layer: PruneLowMagnitude) -> list[tuple[keras.Variable, ...]]:
+    """Return the weights that train: frozen ones are left alone."""
+    return [variables for variables in layer.pruning_vars if variables[0].trainable]
+
+
+def _read(variable: keras.Variable) -> Any:
+    return keras.ops.convert_to_numpy(variable)
+
+
+def _last(steps: Iterable[int]) -> int | None:
+    last = None
+    for last in steps:
+        pass
+    return last

@@ -1,0 +1,76 @@
+"""How sparse a model is, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+
+from pruneplug import registry
+from pruneplug.pruner import Pruner, WeightSparsity, total_sparsity
+from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A layer, or a weight of one, that is not pruned, and the reason."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SparsityReport:
+    """The pruned weights of a model, and what it left out. Masks are not parameters here."""
+
+    weights: tuple[WeightSparsity, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def total(self) -> float:
+        """Fraction of zeros over all pruned weights together."""
+        return total_sparsity(self.weights)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each pruned weight: name, shape, target, sparsity, kept, threshold."""
+        return [asdict(weight) for weight in self.weights]
+
+
+def sparsity_report(model: keras.Model) -> SparsityReport:
+    """Report on a pruned model.
+
+    Args:
+        model: A model from `prune_low_magnitude`, before `strip_pruning`.
+    """
+    pruner = Pruner(model)
+    pruner.recall()
+    return SparsityReport(pruner.weights(), tuple(_skipped(model)))
+
+
+def _skipped(model: keras.Model) -> Iterator[Skipped]:
+    # Layers in a wrapper that stands beside the call path, as in subclassed models, are pruned too.
+    inside = {id(wrapper.layer) for wrapper in pruned_layers(model)}
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        if isinstance(layer, PruneLowMagnitude):
+            yield from _frozen(layer)
+        elif isinstance(layer, keras.Model):
+            yield from _skipped(layer)
+        elif layer.weights and id(layer) not in inside:
+            yield Skipped(layer.name, _reason(layer))
+
+
+def _frozen(wrapper: PruneLowMagnitude) -> Iterator[Skipped]:
+    for name, (weight, *_) in zip(wrapper.weight_names, wrapper.pruning_vars, strict=True):
+        if not weight.trainable:
+            yield Skipped(f"{wrapper.layer.name}/{name}", "frozen (not trainable)")
+
+
+def _reason(layer: keras.layers.Layer) -> str:
+    unsupported = registry.unsupported_reason(layer)
+    if unsupported is not None:
+        return f"not supported: {unsupported}"
+    if registry.has_prunable_weights(layer):
+        return "left out by the pruning policy"
+    return "nothing to prune in it"

@@ -1,0 +1,290 @@
+"""The layer that carries masks: they are enforced where the optimizer writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+from keras import ops
+
+from pruneplug import patterns, registry, schedules
+
+# Keras files name their classes; without this, loading one would need a custom object scope.
+for _schedule in (schedules.ConstantSparsity, schedules.PolynomialDecay):
+    keras.saving.register_keras_serializable("pruneplug")(_schedule)
+
+
+class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]  # Keras is untyped
+    """Sets masked weights to zero right after the optimizer has changed them.
+
+    The user's own constraint runs first. At one step, the one just before a mask update, the
+    weights stay dense: the new mask is chosen from them, so a pruned weight can come back.
+    """
+
+    def __init__(self, mask: keras.Variable, steps: StepCounter, *, counts: bool, inner: Any):
+        self.mask = mask
+        self.steps = steps
+        self.counts = counts
+        self.inner = inner
+
+    def __call__(self, w: Any) -> Any:
+        """Return the constrained weights, same shape and dtype."""
+        if self.inner is not None:
+            w = self.inner(w)
+        if self.counts:
+            self.steps.tick()
+        kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
+        w = ops.convert_to_tensor(w)
+        return ops.where(kept, w, ops.zeros((), w.dtype))
+
+
+class StepCounter:
+    """Counts optimizer steps inside the training graph, so any loop and any checkpoint agree."""
+
+    def __init__(self, step: keras.Variable):
+        self.step = step
+        # Not part of the model's state: the engine derives it from step and schedule.
+        self.dense_step = keras.Variable(
+            -1, shape=(), dtype=step.dtype, trainable=False, aggregation="only_first_replica",
+            name="dense_step",
+        )
+
+    def tick(self) -> None:
+        """Count one optimizer step."""
+        self.step.assign_add(1)
+
+    def dense_now(self) -> Any:
+        """Return whether the step being taken leaves the weights dense (boolean scalar)."""
+        return ops.equal(self.step, self.dense_step)
+
+
+@keras.saving.register_keras_serializable("pruneplug")
+class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is untyped
+    """Prunes the weights of one layer while it trains.
+
+    Args:
+        layer: The layer to prune.
+        pruning_schedule: When masks are updated and how sparse they are.
+        block_size: Rows and columns of the blocks that are pruned together, for weights with two
+            axes.
+        block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
+        sparsity_m_by_n: (m, n) for m zeros in every n consecutive values along the input
+            channels; masks are then computed once, at step 1.
+        **kwargs: Further arguments of `keras.layers.Layer`.
+
+    Attributes:
+        pruning_vars: (weight, mask, threshold) of each pruned weight; masks hold 1 where the
+            weight is kept.
+        pruning_step: Training steps taken so far; -1 before the first training.
+
+    Raises:
+        ValueError: The layer cannot be pruned, or not in this pattern.
+
+    Reference:
+        Zhu and Gupta, To prune, or not to prune (2017), https://arxiv.org/abs/1710.01878
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        pruning_schedule: schedules.PruningSchedule = schedules.ConstantSparsity(0.5, 0),
+        block_size: Sequence[int] = (1, 1),
+        block_pooling_type: str = "AVG",
+        sparsity_m_by_n: Sequence[int] | None = None,
+        **kwargs: Any,
+    ):
+        _check_layer(layer)
+        _check_schedule(pruning_schedule)
+        self_pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
+        kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, **kwargs)
+        self.pruning_schedule = pruning_schedule
+        self.block_size = tuple(block_size)
+        self.block_pooling_type = block_pooling_type
+        self.sparsity_m_by_n = None if sparsity_m_by_n is None else tuple(sparsity_m_by_n)
+        self.pattern = self_pattern
+        self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
+        self.weight_names: list[str] = []
+        self._call_like(layer)
+        if layer.built:
+            self.build()
+
+    def _call_like(self, layer: keras.layers.Layer) -> None:
+        """Take over the signature of the layer's `call`, which Keras reads once at construction."""
+        for attribute in (
+            "_call_signature",
+            "call_signature_parameters",
+            "_call_has_training_arg",
+            "_call_has_mask_arg",
+            "_call_context_args",
+            "_call_has_context_arg",
+            "_allow_non_tensor_positional_args",
+            "_convert_input_args",
+        ):
+            setattr(self, attribute, getattr(layer, attribute))
+        self.supports_masking = layer.supports_masking
+        self.supports_jit = layer.supports_jit
+        # In a Sequential, the first layer's `input_shape` argument stands for an Input.
+        if hasattr(layer, "_input_shape_arg") and not hasattr(self, "_input_shape_arg"):
+            self._input_shape_arg = layer._input_shape_arg
+
+    def build(self, *shapes: Any, **named_shapes: Any) -> None:
+        """Build the layer if it is not, and give each of its prunable weights a mask."""
+        if not self.layer.built:
+            self.layer.build(*shapes, **named_shapes)
+            self.layer.built = True
+        if self.pruning_vars or self.built:
+            return
+        weights = registry.prunable_weights(self.layer)
+        for name, weight in weights:
+            self.pattern.check(weight.shape, f"{self.layer.name}/{name}")
+        self.weight_names = [name for name, _ in weights]
+        self.pruning_step = self._state("pruning_step", (), "int64", initial=-1)
+        self.step_counter = StepCounter(self.pruning_step)
+        self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
+        self.attach()
+        self.built = True
+
+    def _prunable(
+        self, name: str, weight: keras.Variable
+    ) -> tuple[keras.Variable, keras.Variable, keras.Variable]:
+        name = name.replace("/", "_")
+        mask = self._state(f"{name}_mask", weight.shape, "bool", initial=True)
+        return weight, mask, self._state(f"{name}_threshold", (), weight.dtype, initial=0.0)
+
+    def _state(self, name: str, shape: Sequence[int], dtype: str, initial: Any) -> keras.Variable:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            initializer=lambda shape, dtype: ops.full(shape, initial, dtype),
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def attach(self) -> None:
+        """Enforce the masks; again after `strip_pruning` has taken them off shared weights."""
+        for index, (weight, mask, _) in enumerate(self.pruning_vars):
+            held = weight.constraint
+            if isinstance(held, MaskConstraint):
+                if held.mask is mask:
+                    continue
+                held = held.inner
+            weight.constraint = MaskConstraint(
+                mask, self.step_counter, counts=index == 0, inner=held
+            )
+
+    def detach(self) -> None:
+        """Give the weights back their own constraints."""
+        for weight, mask, _ in self.pruning_vars:
+            if isinstance(weight.constraint, MaskConstraint) and weight.constraint.mask is mask:
+                weight.constraint = weight.constraint.inner
+
+    def apply_masks(self) -> None:
+        """Set the masked weights to zero now."""
+        for weight, mask, _ in self.pruning_vars:
+            weight.assign(ops.where(mask, weight, ops.zeros((), weight.dtype)))
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer: pruning costs no forward pass anything."""
+        return self.layer(*args, **kwargs)
+
+    def _maybe_build(self, call_spec: Any) -> None:
+        # Keras matches shapes with the arguments of `build`; the layer knows its own best.
+        if not self.built:
+            with self.layer._open_name_scope():
+                self.layer._maybe_build(call_spec)
+            self.build()
+
+    def get_build_config(self) -> Any:
+        """Return the layer's build configuration."""
+        return self.layer.get_build_config()
+
+    def build_from_config(self, config: Any) -> None:
+        """Build the layer from its configuration, then the masks."""
+        self.layer.build_from_config(config)
+        if self.layer.built:
+            self.build()
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the layer's output shape."""
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the layer's symbolic output."""
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the layer's output mask."""
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def get_weights(self) -> list[Any]:
+        """Return the layer's weights, without masks."""
+        return list(self.layer.get_weights())
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the layer's weights, without masks."""
+        self.layer.set_weights(weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "pruning_schedule": keras.saving.serialize_keras_object(self.pruning_schedule),
+            "block_size": self.block_size,
+            "block_pooling_type": self.block_pooling_type,
+            "sparsity_m_by_n": self.sparsity_m_by_n,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Rebuild the wrapper from `get_config`'s answer.
+
+        Raises:
+            ValueError: The schedule's class is not registered with Keras.
+        """
+        config = dict(config)
+        layer = keras.saving.deserialize_keras_object(config.pop("layer"), custom_objects)
+        schedule = _load_schedule(config.pop("pruning_schedule"), custom_objects)
+        return cls(layer, pruning_schedule=schedule, **config)
+
+
+def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
+    """Return the pruning wrappers in a model or layer, however deep, each once."""
+    inside = layer._flatten_layers(include_self=True, recursive=True)
+    unique = {id(found): found for found in inside if isinstance(found, PruneLowMagnitude)}
+    return list(unique.values())
+
+
+def _load_schedule(config: Any, custom_objects: Any) -> schedules.PruningSchedule:
+    try:
+        schedule = keras.saving.deserialize_keras_object(config, custom_objects)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The pruning schedule's class must be known to Keras; got {config!r}. Decorate it "
+            "with @keras.saving.register_keras_serializable(), or pass it in custom_objects."
+        ) from error
+    _check_schedule(schedule)
+    return schedule  # type: ignore[no-any-return]  # checked above
+
+
+def _check_schedule(schedule: Any) -> None:
+    if not isinstance(schedule, schedules.PruningSchedule):
+        raise ValueError(
+            f"pruning_schedule must be a PruningSchedule; got pruning_schedule={schedule!r}."
+        )
+
+
+def _check_layer(layer: Any) -> None:
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(f"layer must be a Keras layer; got {type(layer).__name__}.")
+    reason = registry.unsupported_reason(layer)
+    if reason is not None:
+        raise ValueError(
+            f"Layer '{layer.name}' ({type(layer).__name__}) cannot be pruned: {reason}. "
+            "Let its class define get_prunable_weights() (see PrunableLayer), call "
+            "register_prunable(), or leave the layer out with a pruning policy."
+        )
