@@ -151,6 +151,11 @@ def _is_graph(model: keras.Model) -> bool:
 
 def _rebuild(model: keras.Model, replace: Any) -> keras.Model:
     """Build the same graph of layers anew, nested models included, each layer replaced once."""
-    clone = keras.models.clone_model(model, clone_function=replace, recursive=True)
+    # Cloning would also compile the new model, with a copy of the optimizer.
+    compiled, model.compiled = model.compiled, False
+    try:
+        clone = keras.models.clone_model(model, clone_function=replace, recursive=True)
+    finally:
+        model.compiled = compiled
     clone.trainable = model.trainable
     return clone
