@@ -1,0 +1,124 @@
+"""Imports point down only: the table of layers, held by reading every import."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pruneplug"
+
+
+class Row(NamedTuple):
+    """What a module, or all modules of a folder, may import."""
+
+    own: frozenset[str]
+    others: frozenset[str]
+
+
+def _row(own: str = "", others: str = "") -> Row:
+    return Row(frozenset(own.split()), frozenset(others.split()))
+
+
+RULES = "schedules masks patterns allocation registry policies"
+WRAPPED = f"{RULES} wrapper prune"
+ENGINE = f"{WRAPPED} pruner report"
+BELOW = f"{ENGINE} callbacks training tracking export data models"  # all that a command drives
+
+TABLE = {
+    "schedules": _row(),
+    "masks": _row(others="numpy keras"),
+    "patterns": _row("masks"),
+    "allocation": _row(others="numpy"),
+    "registry": _row(others="keras"),
+    "policies": _row("registry", "keras"),
+    "wrapper": _row(RULES, "numpy keras"),
+    "prune": _row(f"{RULES} wrapper", "keras"),
+    "pruner": _row(WRAPPED, "numpy keras"),
+    "report": _row(f"{WRAPPED} pruner", "numpy keras"),
+    "callbacks": _row("pruner report", "keras"),
+    "tracking": _row(others="mlflow matplotlib"),
+    "training": _row(f"{ENGINE} callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"),
+    "export": _row(WRAPPED, "numpy keras tensorflow"),
+    "data": _row(others="numpy keras sklearn"),
+    "models": _row("data", "numpy keras"),
+    "settings": _row(others="hydra omegaconf"),
+    "outputs": _row(BELOW, "keras"),
+    "console": _row(f"{BELOW} settings outputs", "rich"),
+    "builders": _row(f"{BELOW} settings outputs", "keras"),
+    "train": _row(f"{BELOW} settings outputs console builders", "hydra omegaconf keras tensorflow"),
+    # Its names are loaded on use; type checkers read them here.
+    "__init__": _row(f"{ENGINE} callbacks training"),
+}
+
+
+def _name(path: Path) -> str:
+    """Dotted name of a module inside the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports, at its top or anywhere else."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} must import by full name"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "pruneplug" else [str(node.module)]
+
+
+def _is_allowed(module: str, row: Row, home: str) -> bool:
+    top, _, rest = module.partition(".")
+    if top != "pruneplug":
+        return top in sys.stdlib_module_names or top in row.others
+    folder = rest.partition(".")[0]
+    return folder == home or folder in row.own or rest in row.own
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_point_down(path: Path) -> None:
+    home = _name(path).partition(".")[0]
+    assert home in TABLE, f"{home} must have a row in the table of layers"
+    wrong = [name for name in _imports(path) if not _is_allowed(name, TABLE[home], home)]
+    assert not wrong, f"{path.name} must not import {wrong}"
+
+
+def test_one_module_imports_mlflow() -> None:
+    importers = [
+        _name(path)
+        for path in MODULES
+        if any(name.partition(".")[0] == "mlflow" for name in _imports(path))
+    ]
+    assert len(importers) <= 1
+    assert all(name.startswith("tracking.mlflow") for name in importers)
+
+
+def test_the_table_itself_points_down() -> None:
+    names = list(TABLE)
+    for name, row in TABLE.items():
+        higher = [own for own in row.own if names.index(own.partition(".")[0]) >= names.index(name)]
+        assert not higher, f"{name} must come after {higher}"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("pruneplug", ("mlflow", "hydra", "omegaconf", "tensorflow")),
+        ("pruneplug.callbacks", ("mlflow", "hydra", "omegaconf")),
+        ("pruneplug.data", ("keras", "tensorflow", "sklearn")),
+        ("pruneplug.models", ("keras", "tensorflow")),
+    ],
+)
+def test_importing_loads_no_more_than_needed(module: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*sorted({set(absent)!r} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == []

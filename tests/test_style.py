@@ -1,0 +1,28 @@
+"""What betrays age is the longest function and the largest file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "pruneplug"
+LONGEST_FUNCTION = 40
+LARGEST_FILE = 300
+
+
+def _body_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    described = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+    return function.end_lineno - function.lineno + 1 - described
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_functions_and_files_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= LARGEST_FILE
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    too_long = [node.name for node in functions if _body_lines(node) > LONGEST_FUNCTION]
+    assert not too_long
