@@ -1,0 +1,199 @@
+"""The local record of a run: one JSON line for each thing that happened, in order.
+
+A line is an object with `type`, `time` (milliseconds since 1970) and, by type:
+
+    start     id, resume, and where the run is tracked (uri, experiment, run_name, run_id)
+    params    params: value by name
+    tags      tags: value by name
+    metrics   step, metrics: value by name; NaN and infinities as "NaN", "Infinity", "-Infinity"
+    artifact  path (relative to the journal's folder if inside it), folder
+    finish    status
+"""
+
+import json
+import logging
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pruneplug.tracking.base import Param, RunStatus
+from pruneplug.tracking.locations import redact
+
+Entry: TypeAlias = dict[str, Any]
+
+_PENDING_LIMIT = 64 * 2**20
+_logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Appends the entries of a run to a file, one write a line.
+
+    What was logged is in the file when the call returns, so killing the process loses
+    nothing. While the disk is full, lines wait in memory (64 MiB at most) for the next call.
+
+    Args:
+        path: the file; its folder is made.
+        resume: continue the run that the file holds, if it holds one. Points at steps which that
+            run has measured already are then not recorded again, metric by metric: a resumed
+            training repeats the steps after its checkpoint.
+        clock: seconds since 1970.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, resume: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._pending = bytearray()
+        self._id, self._measured = _last_run(self.path) if resume else (None, {})
+        self._stuck = False
+        _end_half_line(self.path)
+
+    def start(
+        self,
+        params: Mapping[str, Param],
+        tags: Mapping[str, str],
+        origin: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Begin a run, or continue the one in the file; `origin` says where it is tracked."""
+        resume, self._id = self._id is not None, self._id or uuid.uuid4().hex
+        self._append("start", id=self._id, resume=resume, **(origin or {}))
+        self._append("params", params={key: _clean(value) for key, value in params.items()})
+        self._append("tags", tags={key: _clean(value) for key, value in tags.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record measured values."""
+        new = {
+            key: _encode(float(value))
+            for key, value in metrics.items()
+            if step > self._measured.get(key, -1)
+        }
+        if new:
+            self._append("metrics", step=int(step), metrics=new)
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Record that a file or folder belongs to the run."""
+        path = Path(path).absolute()
+        inside = path.is_relative_to(self.path.parent)
+        name = path.relative_to(self.path.parent) if inside else path
+        self._append("artifact", path=name.as_posix(), folder=folder)
+
+    def finish(self, status: RunStatus) -> None:
+        """Record how the run ended."""
+        self._append("finish", status=status)
+        self._id, self._measured = None, {}
+
+    def describe(self) -> dict[str, str]:
+        """Return {}: a journal has no address."""
+        return {}
+
+    @staticmethod
+    def read(path: Path) -> Iterator[Entry]:
+        """Read the entries of a file in order; a half-written line is passed over."""
+        return (entry for _, entry in entries(path))
+
+    def _append(self, kind: str, **fields: Any) -> None:
+        entry = {"type": kind, "time": round(self._clock() * 1000), **fields}
+        line = json.dumps(entry, allow_nan=False).encode() + b"\n"
+        if len(self._pending) + len(line) > _PENDING_LIMIT:
+            _logger.warning("Lost: %s of step %s; no room for it.", kind, fields.get("step"))
+            return
+        self._pending += line
+        self._write_pending()
+
+    def _write_pending(self) -> None:
+        try:
+            with open(self.path, "ab", buffering=0) as file:
+                while self._pending:
+                    del self._pending[: file.write(self._pending)]
+        except OSError as problem:
+            if not self._stuck:
+                _logger.warning("%s cannot be written (%s); trying again.", self.path, problem)
+        self._stuck = bool(self._pending)
+
+
+def entries(path: Path, offset: int = 0) -> Iterator[tuple[int, Entry]]:
+    """Read a journal from a byte offset on.
+
+    Yields:
+        The offset behind an entry, and the entry. Lines that are no JSON objects are passed
+        over, and a last line without its end is not read: it may still be being written.
+    """
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for line in file:
+            offset += len(line)
+            if not line.endswith(b"\n"):
+                return
+            entry = _parse(line)
+            if entry is not None:
+                yield offset, entry
+
+
+def last_run(path: Path) -> list[Entry]:
+    """Give the entries of the last run in a journal, its resumed parts included."""
+    run: list[Entry] = []
+    for entry in Journal.read(path):
+        if entry["type"] == "start" and not entry["resume"]:
+            run = []
+        run.append(entry)
+    return run
+
+
+def run_begin(path: Path) -> int:
+    """Give the offset behind the start entry of the last run in a journal, 0 for none."""
+    starts = [
+        end for end, entry in entries(path) if entry["type"] == "start" and not entry["resume"]
+    ]
+    return starts[-1] if starts else 0
+
+
+def values(entry: Entry) -> dict[str, float]:
+    """Decode the metrics of a `metrics` entry."""
+    return {key: float(value) for key, value in entry["metrics"].items()}
+
+
+def _last_run(path: Path) -> tuple[str | None, dict[str, int]]:
+    """Find the id of the last run in a file and the last step of each of its metrics."""
+    run = last_run(path) if path.exists() else []
+    measured: dict[str, int] = {}
+    for entry in run:
+        if entry["type"] == "metrics":
+            for key in entry["metrics"]:
+                measured[key] = max(entry["step"], measured.get(key, -1))
+    return next((entry["id"] for entry in run if entry["type"] == "start"), None), measured
+
+
+def _end_half_line(path: Path) -> None:
+    """End a line that a killed process left half-written, so that the next one stands alone."""
+    with open(path, "a+b") as file:
+        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+            file.write(b"\n")
+
+
+def _parse(line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "type" in entry else None
+
+
+def _encode(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _clean(value: object) -> Param:
+    if isinstance(value, float):
+        return _encode(value)
+    return value if isinstance(value, int) else redact(str(value))

@@ -1,0 +1,186 @@
+"""Runs in an MLflow store. The one importer of mlflow, and a lazy one: it takes seconds."""
+
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pruneplug.tracking.journal import Entry
+from pruneplug.tracking.locations import sqlite_path
+from pruneplug.tracking.store import Point, Refused
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DEFAULT_EXPERIMENT = "pruneplug"
+_ID_TAG = "pruneplug.run"
+_PER_BATCH = 100
+_VALUE_LENGTH = 6000
+_Item = TypeVar("_Item")
+_FORBIDDEN = re.compile(r"[^\w/:.\- ]")
+
+
+class MlflowStore:
+    """An MLflow store, through a client that retries little: the sender comes back by itself.
+
+    Args:
+        uri: an absolute tracking address.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._database = sqlite_path(uri)
+        self._client = _connect(uri, self._database)
+
+    def open_run(self, start: Entry, run_id: str | None) -> str:
+        """Continue a run, else find or make the one of a start entry.
+
+        The entry's id is a tag of its run, so that a run whose creation was not confirmed, or
+        that another sender made, is found again.
+        """
+        if run_id is not None and self._reopen(run_id):
+            return run_id
+        experiment = self._experiment(start.get("experiment") or DEFAULT_EXPERIMENT)
+        query = f"tags.`{_ID_TAG}` = '{start['id']}'"
+        for run in self._client.search_runs([experiment], query, max_results=1):
+            self._reopen(run.info.run_id)
+            return str(run.info.run_id)
+        run = self._client.create_run(
+            experiment, start["time"], {_ID_TAG: start["id"]}, start.get("run_name")
+        )
+        return str(run.info.run_id)
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """Give the last step of each metric of a run."""
+        metrics = self._client.get_run(run_id).data.to_proto().metrics
+        return {metric.key: metric.step for metric in metrics}
+
+    def send_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add points. MLflow keeps one row for equal key, value, time and step."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(_key(p.key), p.value, p.time, p.step) for p in points]
+        with _refusals():
+            self._client.log_batch(run_id, metrics=metrics, synchronous=True)
+
+    def send_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Add the params that are not there yet.
+
+        MLflow never changes a param, so a resumed run's new value becomes a tag `resumed.<name>`.
+        """
+        from mlflow.entities import Param
+
+        there = self._client.get_run(run_id).data.params
+        named = {_key(key): value[:_VALUE_LENGTH] for key, value in params.items()}
+        new = [Param(key, value) for key, value in named.items() if key not in there]
+        for part in _parts(new):
+            with _refusals():
+                self._client.log_batch(run_id, params=part, synchronous=True)
+        self.send_tags(
+            run_id,
+            {f"resumed.{k}": v for k, v in named.items() if there.get(k, v) != v},
+        )
+
+    def send_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        from mlflow.entities import RunTag
+
+        all_tags = [RunTag(_key(key), value[:_VALUE_LENGTH]) for key, value in tags.items()]
+        for part in _parts(all_tags):
+            with _refusals():
+                self._client.log_batch(run_id, tags=part, synchronous=True)
+
+    def send_artifact(self, run_id: str, path: Path, folder: str) -> None:
+        """Upload a file, or a folder with all it holds."""
+        if not path.exists():
+            raise Refused(f"{path} does not exist")
+        if path.is_dir():
+            self._client.log_artifacts(run_id, str(path), folder or None)
+        else:
+            self._client.log_artifact(run_id, str(path), folder or None)
+
+    def close_run(self, run_id: str, status: str, ended: int) -> None:
+        """Set the final status and the end of a run."""
+        self._client.set_terminated(run_id, status, ended)
+
+    def _reopen(self, run_id: str) -> bool:
+        """Set a run to RUNNING; False if the store has no such run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.update_run(run_id, status="RUNNING")
+        except MlflowException as problem:
+            if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
+        return True
+
+    def _experiment(self, name: str) -> str:
+        """Give the id of an experiment; made at the same time by another process is fine too."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return self._client.create_experiment(name, artifact_location=self._artifacts())
+        except MlflowException as problem:
+            found = self._client.get_experiment_by_name(name)
+            if problem.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _artifacts(self) -> str | None:
+        """Put a local store's artifacts next to its file, wherever the process stands."""
+        return None if self._database is None else (self._database.parent / "mlartifacts").as_uri()
+
+
+def _connect(uri: str, database: Path | None) -> "MlflowClient":
+    # The sender tries again by itself, and looks first whether a lost answer's run was made.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    with _sole_opener(database):
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def _sole_opener(database: Path | None) -> Iterator[None]:
+    """Let one process at a time open a database: two that create its tables break it."""
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{database}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell what MLflow will never accept from what it cannot take now."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as problem:
+        if problem.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        raise Refused(problem.message) from problem
+
+
+def _parts(items: list[_Item]) -> Iterator[list[_Item]]:
+    for begin in range(0, len(items), _PER_BATCH):
+        yield items[begin : begin + _PER_BATCH]
+
+
+def _key(name: str) -> str:
+    """Replace the characters that MLflow does not take in a name."""
+    return _FORBIDDEN.sub("_", name)

@@ -1,0 +1,45 @@
+"""What a journal's sender asks of a store of runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from pruneplug.tracking.journal import Entry
+
+
+class Refused(Exception):
+    """The store will never accept what it was sent."""
+
+
+class Point(NamedTuple):
+    """A value of a metric at a step; `time` in milliseconds since 1970."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+class Store(Protocol):
+    """Holds runs. Each call may raise: `Refused` when trying again is vain."""
+
+    def open_run(self, start: Entry, run_id: str | None) -> str:
+        """Continue the run `run_id`, else find or make the one of a start entry; give its id."""
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """Give the last step of each metric of a run."""
+
+    def send_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add at most 1000 points; one that is there already must not be doubled."""
+
+    def send_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Add the params that are not there yet."""
+
+    def send_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+
+    def send_artifact(self, run_id: str, path: Path, folder: str) -> None:
+        """Upload a file or a folder."""
+
+    def close_run(self, run_id: str, status: str, ended: int) -> None:
+        """Set the final status and the end in milliseconds since 1970."""
