@@ -49,7 +49,8 @@ TABLE = {
     "outputs": _row(BELOW, "keras"),
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras"),
-    "train": _row(f"{BELOW} settings outputs console builders", "hydra omegaconf keras tensorflow"),
+    "job": _row(f"{BELOW} settings outputs console builders", "keras tensorflow rich"),
+    "train": _row("settings job console", "hydra omegaconf"),
     # Its names are loaded on use; type checkers read them here.
     "__init__": _row(f"{ENGINE} callbacks training"),
 }

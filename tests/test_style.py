@@ -11,10 +11,9 @@ LARGEST_FILE = 300
 
 
 def _body_lines(function: ast.FunctionDef) -> int:
-    """Lines of a function without its docstring."""
-    docstring = function.body[0] if ast.get_docstring(function) else None
-    described = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
-    return function.end_lineno - function.lineno + 1 - described
+    """Lines of a function below its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
 
 
 @pytest.mark.parametrize(

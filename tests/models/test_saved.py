@@ -52,7 +52,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_unknown_classes(tmp_path: Path) -> None:
-    class Strange(keras.layers.Layer):  # type: ignore[misc]
+    class Strange(keras.layers.Layer):
         def call(self, x: object) -> object:
             return x
 
