@@ -7,6 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pruneplug.allocation import Allocation as Allocation
+    from pruneplug.allocation import ERKAllocation as ERKAllocation
+    from pruneplug.allocation import GlobalAllocation as GlobalAllocation
+    from pruneplug.allocation import UniformAllocation as UniformAllocation
     from pruneplug.callbacks import PruningSummaries as PruningSummaries
     from pruneplug.callbacks import UpdatePruningStep as UpdatePruningStep
     from pruneplug.policies import PruningPolicy as PruningPolicy
@@ -18,6 +22,11 @@ if TYPE_CHECKING:
     from pruneplug.registry import register_prunable as register_prunable
     from pruneplug.report import sparsity_report as sparsity_report
     from pruneplug.schedules import ConstantSparsity as ConstantSparsity
+    from pruneplug.schedules import CosineSparsity as CosineSparsity
+    from pruneplug.schedules import ExponentialSparsity as ExponentialSparsity
+    from pruneplug.schedules import LinearSparsity as LinearSparsity
+    from pruneplug.schedules import MultiStepSparsity as MultiStepSparsity
+    from pruneplug.schedules import OneShotSparsity as OneShotSparsity
     from pruneplug.schedules import PolynomialDecay as PolynomialDecay
     from pruneplug.schedules import PruningSchedule as PruningSchedule
     from pruneplug.training import Trainer as Trainer
@@ -25,7 +34,15 @@ if TYPE_CHECKING:
     from pruneplug.wrapper import PruneLowMagnitude as PruneLowMagnitude
 
 _HOME = {
+    "Allocation": "allocation",
     "ConstantSparsity": "schedules",
+    "CosineSparsity": "schedules",
+    "ERKAllocation": "allocation",
+    "ExponentialSparsity": "schedules",
+    "GlobalAllocation": "allocation",
+    "LinearSparsity": "schedules",
+    "MultiStepSparsity": "schedules",
+    "OneShotSparsity": "schedules",
     "PolynomialDecay": "schedules",
     "PrunableLayer": "registry",
     "PruneLowMagnitude": "wrapper",
@@ -35,6 +52,7 @@ _HOME = {
     "PruningSummaries": "callbacks",
     "Trainer": "training",
     "TrainingResult": "training",
+    "UniformAllocation": "allocation",
     "UpdatePruningStep": "callbacks",
     "prune_low_magnitude": "prune",
     "prune_scope": "prune",
@@ -43,7 +61,7 @@ _HOME = {
     "strip_pruning": "prune",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605  # derived from the one table
+__all__ = sorted(_HOME)  # derived from the one table
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import keras
 from pruneplug.pruner import Pruner, PruningEvent
 
 
-class UpdatePruningStep(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+class UpdatePruningStep(keras.callbacks.Callback):
     """Updates the masks of a pruned model while it trains in `fit`.
 
     It may also be called by hand in a loop of your own: `on_train_begin`, then
@@ -66,7 +66,7 @@ class UpdatePruningStep(keras.callbacks.Callback):  # type: ignore[misc]  # Kera
         self._in_step = False
 
 
-class PruningSummaries(keras.callbacks.TensorBoard):  # type: ignore[misc]  # Keras is untyped
+class PruningSummaries(keras.callbacks.TensorBoard):
     """Writes sparsity and threshold of each pruned weight to TensorBoard, once an epoch.
 
     Args:

@@ -6,7 +6,7 @@ for weights on a device, and gives the same bits for both.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,11 +14,6 @@ import numpy as np
 
 # A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
 Array = Any
-
-
-def size_of(x: Array) -> int:
-    """Return the number of values of `x`."""
-    return math.prod(x.shape)
 
 
 def _namespace(x: Array) -> Any:
@@ -69,17 +64,22 @@ def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
     return _namespace(mask).reshape(mask, magnitude.shape), threshold
 
 
-def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
+def kth_largest(flat: np.ndarray, k: int) -> Any:
+    """Return the k-th largest of non-negative values (a scalar of the same dtype)."""
     # Non-negative floats sort like their bit patterns, and integers are partitioned quickly
     # in every width, bfloat16 included, which NumPy cannot sort.
     bits = flat.view(f"u{flat.itemsize}")
-    threshold = np.partition(bits, bits.size - kept)[bits.size - kept]
-    mask = bits >= threshold
+    return np.partition(bits, bits.size - k)[bits.size - k].view(flat.dtype)
+
+
+def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
+    threshold = kth_largest(flat, kept)
+    mask = flat >= threshold
     surplus = np.count_nonzero(mask) - kept
     if surplus:
-        tied = np.flatnonzero(bits == threshold)
+        tied = np.flatnonzero(flat == threshold)
         mask[tied[len(tied) - surplus :]] = False
-    return mask, threshold.view(flat.dtype)
+    return mask, threshold
 
 
 def _topk_flat_device(flat: Array, kept: int) -> tuple[Array, Array]:
@@ -135,7 +135,7 @@ def block_magnitudes(magnitude: Array, block_size: tuple[int, int], pooling: str
     return xp.transpose(_pool_rows(xp.transpose(pooled), block_size[1], pooling))
 
 
-def expand_blocks(mask: Array, block_size: tuple[int, int], shape: tuple[int, int]) -> Array:
+def expand_blocks(mask: Array, block_size: tuple[int, int], shape: Sequence[int]) -> Array:
     """Repeat each entry of a block mask over its block, cropped to `shape`."""
     xp = _namespace(mask)
     tall = xp.repeat(mask, block_size[0], axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,17 +14,23 @@ POOLING = ("AVG", "MAX")
 
 
 class Pattern(Protocol):
-    """What decides a mask once the sparsity is known."""
+    """What is decided on, by which magnitude, and what follows for the weights."""
 
     def check(self, shape: Sequence[int], name: str) -> None:
         """Raise ValueError when a weight of this shape cannot be pruned in this pattern."""
 
-    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
-        """Return the boolean mask of `weights` (same shape) and the threshold.
+    def units(self, shape: Sequence[int]) -> int:
+        """Return how many decisions a weight of this shape takes."""
+
+    def scores(self, weights: Array) -> Array:
+        """Return a magnitude for each unit.
 
         Raises:
             FloatingPointError: A weight is NaN or infinite.
         """
+
+    def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
+        """Return the mask that keeps `kept` units (boolean, of `shape`) and the threshold."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,17 @@ class Unstructured:
     def check(self, shape: Sequence[int], name: str) -> None:
         """Accept any shape."""
 
-    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
-        """Keep the largest magnitudes, exactly `kept_count` of them."""
-        size = masks.size_of(weights)
-        return masks.topk_mask(masks.magnitudes(weights), masks.kept_count(size, sparsity))
+    def units(self, shape: Sequence[int]) -> int:
+        """Return the number of values."""
+        return math.prod(shape)
+
+    def scores(self, weights: Array) -> Array:
+        """Return |weights|."""
+        return masks.magnitudes(weights)
+
+    def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
+        """Keep the largest magnitudes."""
+        return masks.topk_mask(scores, kept)
 
 
 @dataclass(frozen=True)
@@ -73,12 +87,18 @@ class Block:
                 "block_size=(1, 1), or leave it out with a pruning policy."
             )
 
-    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
-        """Keep the largest blocks, exactly `kept_count` of them."""
-        pooled = masks.block_magnitudes(masks.magnitudes(weights), self.size, self.pooling)
-        kept = masks.kept_count(masks.size_of(pooled), sparsity)
-        block_mask, threshold = masks.topk_mask(pooled, kept)
-        return masks.expand_blocks(block_mask, self.size, tuple(weights.shape)), threshold
+    def units(self, shape: Sequence[int]) -> int:
+        """Return the number of blocks, those cut off at the edge included."""
+        return math.prod(-(-length // side) for length, side in zip(shape, self.size, strict=True))
+
+    def scores(self, weights: Array) -> Array:
+        """Return the pooled magnitude of each block."""
+        return masks.block_magnitudes(masks.magnitudes(weights), self.size, self.pooling)
+
+    def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
+        """Keep the largest blocks."""
+        block_mask, threshold = masks.topk_mask(scores, kept)
+        return masks.expand_blocks(block_mask, self.size, shape), threshold
 
 
 @dataclass(frozen=True)
@@ -117,9 +137,17 @@ class MByN:
                 "layer out with a pruning policy."
             )
 
-    def mask(self, weights: Array, sparsity: float) -> tuple[Array, Array | float]:
-        """Keep the largest of each group, whatever the sparsity; there is no threshold."""
-        return masks.m_by_n_mask(masks.magnitudes(weights), self.zeros, self.group), 0.0
+    def units(self, shape: Sequence[int]) -> int:
+        """Return the number of values."""
+        return math.prod(shape)
+
+    def scores(self, weights: Array) -> Array:
+        """Return |weights|."""
+        return masks.magnitudes(weights)
+
+    def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
+        """Keep the largest of each group, however many were asked for; there is no threshold."""
+        return masks.m_by_n_mask(scores, self.zeros, self.group), 0.0
 
 
 def make_pattern(

@@ -9,6 +9,7 @@ import keras
 from keras.src.models.functional import Functional  # keras has no public name for it
 
 from pruneplug import registry
+from pruneplug.allocation import Allocation
 from pruneplug.policies import PruningPolicy
 from pruneplug.schedules import ConstantSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
@@ -21,6 +22,7 @@ def prune_low_magnitude(
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
     sparsity_m_by_n: Sequence[int] | None = None,
+    allocation: Allocation | None = None,
     **kwargs: Any,
 ) -> Any:
     """Prepare a layer, a list of layers or a model for pruning while it trains.
@@ -38,6 +40,7 @@ def prune_low_magnitude(
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
         pruning_policy: Decides layer by layer what is pruned in a model.
         sparsity_m_by_n: (m, n) for m zeros in every n consecutive values.
+        allocation: How the sparsity is shared out among the weights; by default each has it.
         **kwargs: Further arguments of the wrapper when `to_prune` is a single layer.
 
     Returns:
@@ -47,11 +50,12 @@ def prune_low_magnitude(
         ValueError: A layer is not supported, an argument is out of its range, or `to_prune` is
             none of the above.
     """
-    params = {
+    params: dict[str, Any] = {
         "pruning_schedule": pruning_schedule,
         "block_size": block_size,
         "block_pooling_type": block_pooling_type,
         "sparsity_m_by_n": sparsity_m_by_n,
+        "allocation": allocation,
     }
     if isinstance(to_prune, list | tuple):
         return [_wrap(layer, params) for layer in to_prune]

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
 from pruneplug.schedules import ConstantSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
@@ -94,7 +95,7 @@ class Pruner:
     """
 
     def __init__(self, model: keras.Model):
-        self._groups = _group_by_schedule(pruned_layers(model))
+        self._groups = _groups(pruned_layers(model))
         self._stride = 1
         self.step = 0
 
@@ -176,7 +177,10 @@ class Pruner:
 
     def _update(self, after: int) -> PruningEvent | None:
         """Make the updates due in (after, step + 1], of several the last, in each group."""
-        due = [_last(group.schedule.due_steps(after, self.step + 1)) for group in self._groups]
+        due = [
+            max(group.schedule.due_steps(after, self.step + 1), default=None)
+            for group in self._groups
+        ]
         for group, step in zip(self._groups, due, strict=True):
             if step is not None:
                 group.update(step)
@@ -190,32 +194,59 @@ class Pruner:
 
 
 class _Group:
-    """The layers that share a schedule."""
+    """The layers that share a schedule, and its sparsity among them."""
 
-    def __init__(self, schedule: PruningSchedule, layers: list[PruneLowMagnitude]):
+    def __init__(self, schedule: PruningSchedule, allocation: Allocation):
         self.schedule = schedule
-        self.layers = layers
+        self.allocation = allocation
+        self.layers: list[PruneLowMagnitude] = []
         self.applied = 0.0
         self.wake = 0
 
+    def shares(self, schedule: PruningSchedule, allocation: Allocation) -> bool:
+        return self.schedule == schedule and self.allocation == allocation
+
     def recall(self, step: int) -> None:
-        last = _last(self.schedule.due_steps(0, step + 1)) if step else None
+        last = max(self.schedule.due_steps(0, step + 1), default=None) if step else None
         self.applied = 0.0 if last is None else self.schedule.sparsity(last)
 
     def update(self, step: int) -> None:
         """Compute the masks due at `step` from the weights as they are, and apply them."""
         sparsity = self.schedule.sparsity(step)
-        found = [
-            (variables, layer.pattern.mask(_read(variables[0]), sparsity))
-            for layer in self.layers
-            for variables in _trainable(layer)
-        ]
-        for (weight, mask, threshold), (new_mask, new_threshold) in found:
-            mask.assign(new_mask)
-            threshold.assign(new_threshold)
+        # All masks are computed before one is changed: a NaN leaves them as they were.
+        updates = self._masks(sparsity)
+        for (_, _, (_, *held)), new in zip(self._named(), updates, strict=True):
+            for variable, value in zip(held, new, strict=True):
+                variable.assign(value)
         for layer in self.layers:
             layer.apply_masks()
         self.applied = sparsity
+
+    def _masks(self, sparsity: float) -> list[Any]:
+        """Return (mask, threshold) for each weight that trains."""
+        pruned = list(self._named())
+
+        def scores(index: int) -> Any:
+            layer, _, (weight, *_) = pruned[index]
+            return layer.pattern.scores(_read(weight))
+
+        weights = [
+            Prunable(name, tuple(weight.shape), layer.pattern.units(weight.shape))
+            for layer, name, (weight, *_) in pruned
+        ]
+        target = self.schedule.target
+        kept = self.allocation.kept(weights, sparsity, sparsity / target if target else 1.0, scores)
+        return [
+            layer.pattern.mask(scores(i), kept[i], weight.shape)
+            for i, (layer, _, (weight, *_)) in enumerate(pruned)
+        ]
+
+    def _named(self) -> Iterator[tuple[PruneLowMagnitude, str, tuple[keras.Variable, ...]]]:
+        """Yield layer, "<layer>/<weight>" and variables of each weight that trains."""
+        for layer in self.layers:
+            for name, variables in zip(layer.weight_names, layer.pruning_vars, strict=True):
+                if variables[0].trainable:
+                    yield layer, f"{layer.layer.name}/{name}", variables
 
     def plan(self, step: int, stride: int) -> None:
         """Find the next update, and let the optimizer step before it write dense values."""
@@ -231,54 +262,38 @@ class _Group:
                 layer.step_counter.dense_step.assign(dense_step)
 
     def weights(self) -> Iterator[WeightSparsity]:
-        for layer in self.layers:
-            for name, (weight, mask, threshold) in zip(
-                layer.weight_names, layer.pruning_vars, strict=True
-            ):
-                if weight.trainable:
-                    kept = int(np.count_nonzero(_read(mask)))
-                    size = math.prod(weight.shape)
-                    yield WeightSparsity(
-                        name=f"{layer.layer.name}/{name}",
-                        shape=tuple(weight.shape),
-                        target=layer_target(layer, self.applied),
-                        sparsity=1.0 - kept / size,
-                        kept=kept,
-                        threshold=float(threshold),
-                    )
+        for layer, name, (weight, mask, threshold) in self._named():
+            kept, size = int(np.count_nonzero(_read(mask))), math.prod(weight.shape)
+            sparsity = 1.0 - kept / size
+            yield WeightSparsity(
+                name=name,
+                shape=tuple(weight.shape),
+                target=self._target(layer, sparsity),
+                sparsity=sparsity,
+                kept=kept,
+                threshold=float(threshold),
+            )
+
+    def _target(self, layer: PruneLowMagnitude, sparsity: float) -> float:
+        if isinstance(layer.pattern, MByN):
+            return layer.pattern.zeros / layer.pattern.group
+        # Any allocation but the plain one sets a weight's share itself, and its mask has it.
+        return self.applied if self.allocation == UniformAllocation() else sparsity
 
 
-def layer_target(layer: PruneLowMagnitude, applied: float) -> float:
-    """Return the sparsity asked of a layer: m zeros in n, or what its schedule last said."""
-    pattern = layer.pattern
-    return pattern.zeros / pattern.group if isinstance(pattern, MByN) else applied
-
-
-def _group_by_schedule(layers: list[PruneLowMagnitude]) -> list[_Group]:
+def _groups(layers: list[PruneLowMagnitude]) -> list[_Group]:
     groups: list[_Group] = []
     for layer in layers:
         # m-by-n masks are computed once, at step 1, whatever the schedule says.
         once = ConstantSparsity(0.0, begin_step=1, end_step=1)
         schedule = once if isinstance(layer.pattern, MByN) else layer.pruning_schedule
-        group = next((g for g in groups if g.schedule is schedule or g.schedule == schedule), None)
-        if group is None:
-            groups.append(_Group(schedule, [layer]))
-        else:
-            group.layers.append(layer)
+        same = (g for g in groups if g.shares(schedule, layer.allocation))
+        group = next(same, None) or _Group(schedule, layer.allocation)
+        group.layers.append(layer)
+        if group not in groups:
+            groups.append(group)
     return groups
-
-
-def _trainable(layer: PruneLowMagnitude) -> list[tuple[keras.Variable, ...]]:
-    """Return the weights that train: frozen ones are left alone."""
-    return [variables for variables in layer.pruning_vars if variables[0].trainable]
 
 
 def _read(variable: keras.Variable) -> Any:
     return keras.ops.convert_to_numpy(variable)
-
-
-def _last(steps: Iterable[int]) -> int | None:
-    last = None
-    for last in steps:
-        pass
-    return last

@@ -86,7 +86,7 @@ def register_prunable(layer_class: type[keras.layers.Layer], *attributes: str) -
 
 def unsupported_reason(layer: keras.layers.Layer) -> str | None:
     """Return why a layer cannot be pruned, or None when it can (or has nothing to prune)."""
-    if _names_its_own(layer) or isinstance(layer, keras.layers.Wrapper) and _is_pruned(layer):
+    if _names_its_own(layer) or (isinstance(layer, keras.layers.Wrapper) and _is_pruned(layer)):
         return None
     for parent in type(layer).__mro__:
         if parent in _REFUSED:

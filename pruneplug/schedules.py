@@ -7,10 +7,13 @@ in the reference, so that the number of weights kept is the same to the last one
 
 from __future__ import annotations
 
+import math
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Self
 
 # A step that no training reaches: a schedule asked there answers with the sparsity it ends at.
@@ -174,8 +177,8 @@ class _Ramp(_FieldSchedule):
     frequency: int
 
     @abstractmethod
-    def _remaining(self, progress: float) -> float:
-        """Return which part of the way is left at `progress` in [0, 1]: 1 at 0, and 0 at 1."""
+    def _curve(self, progress: float) -> float:
+        """Return the sparsity at `progress` in [0, 1), the part of the way that lies behind."""
 
     def __post_init__(self) -> None:
         _check_steps(self.begin_step, self.end_step, self.frequency, may_be_open=False)
@@ -187,11 +190,7 @@ class _Ramp(_FieldSchedule):
         if step >= self.end_step:
             return self.final_sparsity
         span = _float32(self.end_step - self.begin_step)
-        progress = max(0.0, _float32(_float32(step - self.begin_step) / span))
-        way = _float32(self.initial_sparsity - self.final_sparsity)
-        return _float32(
-            _float32(way * _float32(self._remaining(progress))) + _float32(self.final_sparsity)
-        )
+        return self._curve(max(0.0, _float32(_float32(step - self.begin_step) / span)))
 
     def due_steps(self, after: int, until: int) -> Iterator[int]:
         """Yield begin, begin + frequency, ... and always `end_step` itself."""
@@ -235,5 +234,212 @@ class PolynomialDecay(_Ramp):
     power: float = 3
     frequency: int = 100
 
-    def _remaining(self, progress: float) -> float:
-        return float(_float32(1.0 - progress) ** self.power)
+    def _curve(self, progress: float) -> float:
+        left = _float32(_float32(1.0 - progress) ** self.power)
+        way = _float32(self.initial_sparsity - self.final_sparsity)
+        return _float32(_float32(way * left) + _float32(self.final_sparsity))
+
+
+@dataclass(frozen=True)
+class LinearSparsity(_Ramp):
+    """Prune at an even pace: the polynomial with power 1.
+
+    sparsity(step) = initial + (final - initial) * (step - begin) / (end - begin)
+
+    Args:
+        initial_sparsity: Fraction of zeros at `begin_step`, in [0, 1).
+        final_sparsity: Fraction of zeros from `end_step` on, in [0, 1).
+        begin_step: First step at which masks are updated.
+        end_step: Last step at which masks are updated, always to exactly `final_sparsity`.
+        frequency: Steps between two updates.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> schedule = LinearSparsity(0.0, 0.8, begin_step=0, end_step=100)
+        >>> [round(schedule.sparsity(step), 3) for step in (0, 50, 100, 150)]
+        [0.0, 0.4, 0.8, 0.8]
+
+    Reference:
+        Gale et al., The State of Sparsity (2019), https://arxiv.org/abs/1902.09574
+    """
+
+    initial_sparsity: float
+    final_sparsity: float
+    begin_step: int
+    end_step: int
+    frequency: int = 100
+
+    def _curve(self, progress: float) -> float:
+        return self.initial_sparsity + (self.final_sparsity - self.initial_sparsity) * progress
+
+
+@dataclass(frozen=True)
+class ExponentialSparsity(_Ramp):
+    """Prune the same fraction of the survivors at every update: the density falls geometrically.
+
+    1 - sparsity(step) = (1 - initial) * ((1 - final) / (1 - initial)) ** progress,
+    progress = (step - begin) / (end - begin)
+
+    Args:
+        initial_sparsity: Fraction of zeros at `begin_step`, in [0, 1).
+        final_sparsity: Fraction of zeros from `end_step` on, in [0, 1).
+        begin_step: First step at which masks are updated.
+        end_step: Last step at which masks are updated, always to exactly `final_sparsity`.
+        frequency: Steps between two updates.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> schedule = ExponentialSparsity(0.0, 0.75, begin_step=0, end_step=100)
+        >>> [round(schedule.sparsity(step), 3) for step in (0, 50, 100, 150)]
+        [0.0, 0.5, 0.75, 0.75]
+
+    Reference:
+        Frankle and Carbin, The Lottery Ticket Hypothesis (2019), https://arxiv.org/abs/1803.03635
+        (iterative magnitude pruning: a constant fraction each round)
+    """
+
+    initial_sparsity: float
+    final_sparsity: float
+    begin_step: int
+    end_step: int
+    frequency: int = 100
+
+    def _curve(self, progress: float) -> float:
+        initial, final = 1.0 - self.initial_sparsity, 1.0 - self.final_sparsity
+        return 1.0 - float(initial * (final / initial) ** progress)
+
+
+@dataclass(frozen=True)
+class CosineSparsity(_Ramp):
+    """Prune slowly at both ends and quickly between them.
+
+    sparsity(step) = final + (initial - final) * (1 + cos(pi * progress)) / 2,
+    progress = (step - begin) / (end - begin)
+
+    Args:
+        initial_sparsity: Fraction of zeros at `begin_step`, in [0, 1).
+        final_sparsity: Fraction of zeros from `end_step` on, in [0, 1).
+        begin_step: First step at which masks are updated.
+        end_step: Last step at which masks are updated, always to exactly `final_sparsity`.
+        frequency: Steps between two updates.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> schedule = CosineSparsity(0.0, 0.8, begin_step=0, end_step=100)
+        >>> [round(schedule.sparsity(step), 3) for step in (0, 25, 50, 100, 150)]
+        [0.0, 0.117, 0.4, 0.8, 0.8]
+
+    Reference:
+        Loshchilov and Hutter, SGDR (2017), https://arxiv.org/abs/1608.03983 (the curve), used for
+        sparse training by Dettmers and Zettlemoyer (2019), https://arxiv.org/abs/1907.04840
+    """
+
+    initial_sparsity: float
+    final_sparsity: float
+    begin_step: int
+    end_step: int
+    frequency: int = 100
+
+    def _curve(self, progress: float) -> float:
+        left = (1.0 + math.cos(math.pi * progress)) / 2.0
+        return self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * left
+
+
+@dataclass(frozen=True)
+class MultiStepSparsity(_FieldSchedule):
+    """Prune at chosen steps to chosen sparsities: sparsity(step) = sparsities[i] from steps[i] on.
+
+    Args:
+        sparsities: Fraction of zeros after each update, each in [0, 1).
+        steps: The steps of the updates, ascending, each at least 1.
+
+    Raises:
+        ValueError: The two differ in length, are empty or out of their range.
+
+    Example:
+        >>> schedule = MultiStepSparsity(sparsities=(0.5, 0.75), steps=(10, 20))
+        >>> list(schedule.due_steps(0, 100)), [schedule.sparsity(s) for s in (9, 10, 19, 20)]
+        ([10, 20], [0.0, 0.5, 0.5, 0.75])
+
+    Reference:
+        Han et al., Learning both Weights and Connections (2015),
+        https://arxiv.org/abs/1506.02626 (prune, retrain, prune again)
+    """
+
+    sparsities: Sequence[float]
+    steps: Sequence[int]
+
+    def __post_init__(self) -> None:
+        # Lists come from files; equal schedules must be equal whichever they were given as.
+        object.__setattr__(self, "sparsities", tuple(self.sparsities))
+        object.__setattr__(self, "steps", tuple(self.steps))
+        ascending = all(a < b for a, b in pairwise((0, *self.steps)))
+        if not self.steps or len(self.steps) != len(self.sparsities) or not ascending:
+            raise ValueError(
+                "steps must ascend from at least 1, one for each of sparsities; "
+                f"got steps={self.steps}, sparsities={self.sparsities}."
+            )
+        for sparsity in self.sparsities:
+            _check_sparsity("sparsities", sparsity)
+
+    def sparsity(self, step: int) -> float:
+        """Return the sparsity of the latest update up to `step`, 0 before the first."""
+        return (0.0, *self.sparsities)[bisect_right(self.steps, step)]
+
+    def due_steps(self, after: int, until: int) -> Iterator[int]:
+        """Yield those of `steps` that lie in (after, until]."""
+        return (step for step in self.steps if after < step <= until)
+
+
+@dataclass(frozen=True)
+class OneShotSparsity(_FieldSchedule):
+    """Prune once: sparsity(step) = target_sparsity from `step` on.
+
+    Args:
+        target_sparsity: Fraction of zeros, in [0, 1).
+        step: The step of the only update, at least 1.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> schedule = OneShotSparsity(0.5, step=10)
+        >>> list(schedule.due_steps(0, 100)), schedule.sparsity(9), schedule.sparsity(10)
+        ([10], 0.0, 0.5)
+
+    Reference:
+        Han et al., Learning both Weights and Connections (2015), https://arxiv.org/abs/1506.02626
+    """
+
+    target_sparsity: float
+    step: int
+
+    def __post_init__(self) -> None:
+        _check_sparsity("target_sparsity", self.target_sparsity)
+        if self.step < 1:
+            raise ValueError(f"step must be at least 1; got step={self.step}.")
+
+    def sparsity(self, step: int) -> float:
+        """Return `target_sparsity` from the update on, 0 before it."""
+        return self.target_sparsity if step >= self.step else 0.0
+
+    def due_steps(self, after: int, until: int) -> Iterator[int]:
+        """Yield `step` if it lies in (after, until]."""
+        return iter((self.step,) if after < self.step <= until else ())
+
+
+BUILT_IN = (
+    ConstantSparsity,
+    PolynomialDecay,
+    LinearSparsity,
+    ExponentialSparsity,
+    CosineSparsity,
+    MultiStepSparsity,
+    OneShotSparsity,
+)

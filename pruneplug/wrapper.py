@@ -9,13 +9,15 @@ import keras
 from keras import ops
 
 from pruneplug import patterns, registry, schedules
+from pruneplug.allocation import BUILT_IN as ALLOCATIONS
+from pruneplug.allocation import Allocation, UniformAllocation
 
 # Keras files name their classes; without this, loading one would need a custom object scope.
-for _schedule in (schedules.ConstantSparsity, schedules.PolynomialDecay):
-    keras.saving.register_keras_serializable("pruneplug")(_schedule)
+for _class in (*schedules.BUILT_IN, *ALLOCATIONS):
+    keras.saving.register_keras_serializable("pruneplug")(_class)
 
 
-class MaskConstraint(keras.constraints.Constraint):  # type: ignore[misc]  # Keras is untyped
+class MaskConstraint(keras.constraints.Constraint):
     """Sets masked weights to zero right after the optimizer has changed them.
 
     The user's own constraint runs first. At one step, the one just before a mask update, the
@@ -46,7 +48,11 @@ class StepCounter:
         self.step = step
         # Not part of the model's state: the engine derives it from step and schedule.
         self.dense_step = keras.Variable(
-            -1, shape=(), dtype=step.dtype, trainable=False, aggregation="only_first_replica",
+            -1,
+            shape=(),
+            dtype=step.dtype,
+            trainable=False,
+            aggregation="only_first_replica",
             name="dense_step",
         )
 
@@ -60,7 +66,7 @@ class StepCounter:
 
 
 @keras.saving.register_keras_serializable("pruneplug")
-class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is untyped
+class PruneLowMagnitude(keras.layers.Wrapper):
     """Prunes the weights of one layer while it trains.
 
     Args:
@@ -71,6 +77,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
         sparsity_m_by_n: (m, n) for m zeros in every n consecutive values along the input
             channels; masks are then computed once, at step 1.
+        allocation: How the schedule's sparsity is shared out among the layers that have the same
+            schedule and allocation; by default every weight has it.
         **kwargs: Further arguments of `keras.layers.Layer`.
 
     Attributes:
@@ -85,6 +93,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
         Zhu and Gupta, To prune, or not to prune (2017), https://arxiv.org/abs/1710.01878
     """
 
+    built: bool
+
     def __init__(
         self,
         layer: keras.layers.Layer,
@@ -92,11 +102,12 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
         sparsity_m_by_n: Sequence[int] | None = None,
+        allocation: Allocation | None = None,
         **kwargs: Any,
     ):
         _check_layer(layer)
         _check_schedule(pruning_schedule)
-        self_pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
+        pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
@@ -104,7 +115,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
         self.sparsity_m_by_n = None if sparsity_m_by_n is None else tuple(sparsity_m_by_n)
-        self.pattern = self_pattern
+        self.pattern = pattern
+        self.allocation = allocation or UniformAllocation()
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.weight_names: list[str] = []
         self._call_like(layer)
@@ -237,6 +249,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
             "sparsity_m_by_n": self.sparsity_m_by_n,
+            "allocation": keras.saving.serialize_keras_object(self.allocation),
         }
 
     @classmethod
@@ -249,7 +262,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):  # type: ignore[misc]  # Keras is
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"), custom_objects)
         schedule = _load_schedule(config.pop("pruning_schedule"), custom_objects)
-        return cls(layer, pruning_schedule=schedule, **config)
+        allocation = keras.saving.deserialize_keras_object(config.pop("allocation"), custom_objects)
+        return cls(layer, pruning_schedule=schedule, allocation=allocation, **config)
 
 
 def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
@@ -268,7 +282,7 @@ def _load_schedule(config: Any, custom_objects: Any) -> schedules.PruningSchedul
             "with @keras.saving.register_keras_serializable(), or pass it in custom_objects."
         ) from error
     _check_schedule(schedule)
-    return schedule  # type: ignore[no-any-return]  # checked above
+    return schedule
 
 
 def _check_schedule(schedule: Any) -> None:
