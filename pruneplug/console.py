@@ -1,0 +1,96 @@
+"""What the command shows: a finished run's tables; and what it keeps to itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pruneplug.report import Skipped
+
+
+def print_report(
+    summary: Mapping[str, Any], skipped: Iterable[Skipped], folder: Path, console: Console
+) -> None:
+    """Print the layer table and the summary.
+
+    Args:
+        summary: As `summary.json` holds it.
+        skipped: The layers that were not pruned.
+        folder: The run folder.
+        console: Where to.
+    """
+    console.print(_layer_table(summary["sparsity"]["layers"], skipped))
+    for name, value in _summary_lines(summary, folder):
+        # Paths and commands stay in one piece on any width, so that they can be copied.
+        console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep what C++ code writes to standard error inside, unless it ends in an exception.
+
+    TensorFlow writes its first messages before any of its log levels counts. A user who sets
+    TF_CPP_MIN_LOG_LEVEL=0 sees them.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(shown, held.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+def _layer_table(layers: Mapping[str, Mapping[str, Any]], skipped: Iterable[Skipped]) -> Table:
+    table = Table("weight", "shape", title="Sparsity by layer", title_justify="left")
+    for column in ("target", "sparsity", "kept"):
+        table.add_column(column, justify="right")
+    for name, layer in layers.items():
+        shape = "x".join(map(str, layer["shape"]))
+        target, sparsity = f"{layer['target']:.4f}", f"{layer['sparsity']:.4f}"
+        table.add_row(name, shape, target, sparsity, f"{layer['kept']:,}")
+    for layer_skipped in skipped:
+        table.add_row(layer_skipped.layer, f"[dim]{layer_skipped.reason}[/dim]", "-", "-", "-")
+    return table
+
+
+def _summary_lines(summary: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    metrics, size, mlflow = summary["metrics"], summary["size"], summary["mlflow"]
+    yield "steps", f"{summary['steps']:,}"
+    yield "sparsity", f"{summary['sparsity']['total']:.4f}"
+    for name in ("val_accuracy", "test_accuracy"):
+        if name in metrics:
+            label = name.replace("val_", "validation_").replace("_", " ")
+            yield label, f"{metrics[name]:.4f}"
+    yield "dense size", f"{size['dense_bytes']:,} bytes"
+    yield "stripped size", f"{size['stripped_bytes']:,} bytes"
+    yield "gzip size", f"{size['gzip_bytes']:,} bytes"
+    yield "model", summary["model"]
+    yield "run folder", str(folder)
+    if mlflow:
+        yield "MLflow run", mlflow.get("run_id", "not sent yet")
+        yield "to look at it", _look(mlflow["tracking_uri"])
+
+
+def _look(uri: str) -> str:
+    """Say how to see a store: a server has its own pages."""
+    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(uri)}"

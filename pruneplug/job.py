@@ -1,0 +1,193 @@
+"""One run, from settings to a folder of results."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pruneplug import builders
+from pruneplug.console import held_back, print_report
+from pruneplug.outputs import CONFIG, write_outputs, write_summary
+from pruneplug.settings import Settings, flatten, to_yaml
+from pruneplug.tracking import RunStatus, Tracker
+from pruneplug.tracking.locations import redact
+
+if TYPE_CHECKING:
+    import keras
+
+    from pruneplug.data import Splits
+    from pruneplug.training import Trainer, TrainingResult
+
+
+class UsageError(Exception):
+    """The settings, or the files they name, cannot be trained with."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, and where.
+
+    Args:
+        settings: All settings.
+        folder: The run folder; it exists.
+        name: What MLflow calls the run.
+        tags: Free labels of the run.
+    """
+
+    settings: Settings
+    folder: Path
+    name: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run came to.
+
+    Args:
+        val_accuracy: Accuracy on the validation data, which choices are made on.
+        target_reached: Whether every weight stands at the sparsity asked for.
+    """
+
+    val_accuracy: float
+    target_reached: bool
+
+
+@dataclass
+class _Record:
+    """The traces of a run outside this process: none before its training begins."""
+
+    job: Job
+    tracker: Tracker
+    begun: bool = field(default=False, init=False)
+
+    def begin(self, logs: Any = None) -> None:
+        """Write down the settings and start the tracker, once; also called by Keras."""
+        if not self.begun:
+            self.begun = True
+            text = redact(to_yaml(self.job.settings))
+            (self.job.folder / CONFIG).write_text(text, encoding="utf-8")
+            self.tracker.start(flatten(self.job.settings), self.job.tags)
+
+    def end(self, status: RunStatus) -> None:
+        """Tell the tracker how the run ended."""
+        if self.begun:
+            self.tracker.finish(status)
+
+
+def run(job: Job) -> Outcome:
+    """Train, prune, and write the results into the run folder.
+
+    Args:
+        job: What and where.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        UsageError: If the settings or files cannot be trained with; a new run folder is then empty.
+    """
+    with _refused(job.folder):
+        _check_writable(job.folder)
+        splits = builders.build_data(job.settings)
+        planned = builders.planned_steps(job.settings, len(splits.train.y))
+        schedule = builders.build_schedule(job.settings, planned)
+        dense = _build_model(job.settings, splits)
+        pruned = builders.prune(job.settings, dense, schedule)
+        loss = builders.build_loss(dense)
+        record = _Record(job, builders.build_tracker(job.settings, job.folder, job.name))
+        trainer = _build_trainer(job, pruned, loss, record)
+    with _ending(record):
+        result = _fit(trainer, splits, record)
+        summary = write_outputs(job.folder, result, dense, schedule.target, record.tracker)
+    # A slow store gives the run's id only now.
+    summary = write_summary(job.folder, summary, record.tracker)
+    print_report(summary, result.report.skipped, job.folder, Console())
+    reached = all(weight.target == schedule.target for weight in result.report.weights)
+    return Outcome(result.metrics["val_accuracy"], reached)
+
+
+def _build_model(settings: Settings, splits: Splits) -> keras.Model:
+    with held_back():
+        import keras
+
+    # Else layer names count on from one job of a process to the next.
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(settings.seed)
+    return builders.build_model(settings, splits)
+
+
+def _build_trainer(
+    job: Job, pruned: keras.Model, loss: keras.losses.Loss, record: _Record
+) -> Trainer:
+    import keras
+
+    from pruneplug.training import Trainer
+
+    settings = job.settings
+    return Trainer(
+        pruned,
+        optimizer=builders.build_optimizer(settings),
+        loss=loss,
+        epochs=settings.trainer.epochs,
+        batch_size=settings.trainer.batch_size,
+        seed=settings.seed,
+        callbacks=[keras.callbacks.LambdaCallback(on_train_begin=record.begin)],
+        tracker=record.tracker,
+        folder=job.folder,
+        resume=settings.trainer.resume,
+        progress=True,
+    )
+
+
+def _fit(trainer: Trainer, splits: Splits, record: _Record) -> TrainingResult:
+    """Train; what is refused before the first step, such as a foreign checkpoint, is a mistake."""
+    try:
+        result = trainer.fit(splits.train, splits.validation, splits.test)
+    except (ValueError, TypeError, OSError) as error:
+        if record.begun:
+            raise
+        raise UsageError(str(error)) from error
+    # A run that had ended before is not trained again, but its results are written again.
+    record.begin()
+    return result
+
+
+@contextmanager
+def _ending(record: _Record) -> Iterator[None]:
+    """Tell the record how what happens inside ends."""
+    status: RunStatus = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        record.end(status)
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    """Turn mistakes in the input into `UsageError`, and leave a new run folder empty."""
+    new = not any(folder.iterdir())
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        for entry in folder.iterdir() if new else ():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        raise UsageError(str(error)) from error
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"hydra.run.dir must be a folder that can be written to: {error}.") from error

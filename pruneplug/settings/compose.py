@@ -1,0 +1,64 @@
+"""From YAML to settings: where the files are, which types they must have, how they are read."""
+
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from pruneplug.settings.groups import BlockSettings, TrainerSettings
+from pruneplug.settings.run import SCHEMAS, Settings
+from pruneplug.settings.wording import unknown_key
+
+
+def register_schemas() -> None:
+    """Tell Hydra the types of all settings, as `base_<name>` next to each YAML file's name."""
+    store = ConfigStore.instance()
+    store.store(name="base_config", node=Settings)
+    store.store(group="block", name="base_block", node=BlockSettings)
+    store.store(group="trainer", name="base_trainer", node=TrainerSettings)
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            store.store(group=group, name=f"base_{name}", node=schema)
+
+
+def config_folder() -> Path:
+    """Return the absolute folder of the YAML files: the wheel's copy, else the checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+def read_settings(config: DictConfig) -> Settings:
+    """Turn a composed configuration into checked settings.
+
+    Args:
+        config: What Hydra composed against the schemas.
+
+    Returns:
+        The settings, every interpolation resolved.
+
+    Raises:
+        ValueError: If a value is missing, unknown or out of its range.
+    """
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ValueError(f"{key} must be given; got none. Write {key}=<value>.")
+    settings = cast(Settings, OmegaConf.to_object(config))
+    _refuse_additions(settings, "")
+    return settings
+
+
+def to_yaml(settings: Settings) -> str:
+    """Write settings as the YAML a user could have written, every value resolved."""
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
+
+
+def _refuse_additions(settings: Any, prefix: str) -> None:
+    """Refuse keys without a field: Hydra lets `+key=value` add them to any schema."""
+    known = [field.name for field in fields(settings)]
+    for name, value in vars(settings).items():
+        if name not in known:
+            raise ValueError(unknown_key(f"{prefix}{name}", known))
+        if is_dataclass(value):
+            _refuse_additions(value, f"{prefix}{name}.")

@@ -1,0 +1,249 @@
+"""What may be configured in each group of `conf/`, and within which ranges.
+
+The fields carry no defaults: the values live in `conf/`, where users look for them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pruneplug.settings.checks import (
+    require,
+    require_count,
+    require_counts,
+    require_fraction,
+    require_point,
+    require_positive,
+    require_word,
+)
+
+POOLINGS = ("AVG", "MAX")
+RESUME_WORDS = ("auto", "never")
+
+
+@dataclass
+class ModelSettings:
+    """Which network is trained; one subclass for each file of `conf/model`."""
+
+    name: str
+
+
+@dataclass
+class MlpSettings(ModelSettings):
+    """A fully connected network."""
+
+    hidden: list[int]
+    """Units of each hidden layer."""
+    dropout: float
+    """Share of each hidden layer's outputs dropped in training, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        require_counts("model.hidden", self.hidden)
+        require_fraction("model.dropout", self.dropout)
+
+
+@dataclass
+class CnnSettings(ModelSettings):
+    """A small convolutional network."""
+
+    filters: list[int]
+    """Filters of each convolution."""
+    hidden: int
+    """Units of the dense layer behind the convolutions."""
+    dropout: float
+    """Share of that layer's inputs dropped in training, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        require_counts("model.filters", self.filters)
+        require_count("model.hidden", self.hidden)
+        require_fraction("model.dropout", self.dropout)
+
+
+@dataclass
+class ResnetSettings(ModelSettings):
+    """A small residual network."""
+
+    filters: list[int]
+    """Filters of each stage; at least one stage."""
+    blocks: int
+    """Residual blocks in every stage."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.filters), "model.filters", "name at least one stage", self.filters)
+        require_counts("model.filters", self.filters)
+        require_count("model.blocks", self.blocks)
+
+
+@dataclass
+class SavedSettings(ModelSettings):
+    """A model read from a `.keras` file."""
+
+    path: str
+
+
+@dataclass
+class DataSettings:
+    """Which data set is used; one subclass for each file of `conf/data`."""
+
+    name: str
+    validation: float
+    """Share of the training examples set aside for validation, in (0, 1)."""
+
+    def __post_init__(self) -> None:
+        fits = 0 < self.validation < 1
+        require(fits, "data.validation", "lie between 0 and 1", self.validation)
+
+
+@dataclass
+class DigitsSettings(DataSettings):
+    """The 1,797 bundled 8x8 digits of scikit-learn."""
+
+
+@dataclass
+class FashionMnistSettings(DataSettings):
+    """Fashion-MNIST: 70,000 images of 28x28."""
+
+    path: str | None
+    """Folder with the four IDX .gz files; None: where Debian's package puts them."""
+
+
+@dataclass
+class NpzSettings(DataSettings):
+    """Arrays `x_train, y_train, x_test, y_test` of a NumPy .npz file."""
+
+    path: str
+    scale: float | None
+    """Factor on the inputs; None: 1/255 for bytes, 1 for anything else."""
+
+
+@dataclass
+class ScheduleSettings:
+    """Which schedule is used; one subclass for each file of `conf/schedule`."""
+
+    name: str
+
+
+# Apart from its base class because OmegaConf 2.3 cannot merge into a field whose declared type has
+# Union fields; into one of a base type it can.
+@dataclass
+class TimedSettings(ScheduleSettings):
+    """When masks are updated; the sparsity itself is the top-level knob.
+
+    A point of the training is an int (steps) or a float in [0, 1] (a fraction of the planned
+    steps).
+    """
+
+    begin: int | float
+    end: int | float | None
+    """None: the end of the training."""
+    frequency: int | float | None
+    """Steps between two updates; None: a fiftieth of the way from begin to end, at most 100."""
+
+    def __post_init__(self) -> None:
+        for field, least in (("begin", 0), ("end", 0), ("frequency", 1)):
+            require_point(f"schedule.{field}", getattr(self, field), least)
+
+
+@dataclass
+class ConstantSettings(TimedSettings):
+    """The full sparsity from the first update on."""
+
+
+@dataclass
+class PolynomialSettings(TimedSettings):
+    """A sparsity that rises along a polynomial curve."""
+
+    initial: float
+    """Sparsity of the first update, in [0, 1)."""
+    power: float
+    """Exponent of the curve; 3 rises fast first."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_fraction("schedule.initial", self.initial)
+        require_positive("schedule.power", self.power)
+
+
+@dataclass
+class BlockSettings:
+    """The shape in which weights are pruned."""
+
+    size: list[int]
+    """Rows and columns of a block; [1, 1] prunes single weights."""
+    pooling: str
+    """How a block is judged: by the AVG or the MAX of its magnitudes."""
+
+    def __post_init__(self) -> None:
+        fits = len(self.size) == 2 and min(self.size) >= 1
+        require(fits, "block.size", "be two whole numbers of at least 1, as [2,3]", self.size)
+        require_word("block.pooling", self.pooling, POOLINGS)
+
+
+@dataclass
+class OptimizerSettings:
+    """Which optimizer is used; one subclass for each file of `conf/optimizer`."""
+
+    name: str
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        require_positive("optimizer.learning_rate", self.learning_rate)
+
+
+@dataclass
+class AdamSettings(OptimizerSettings):
+    """Adam."""
+
+
+@dataclass
+class SgdSettings(OptimizerSettings):
+    """Stochastic gradient descent."""
+
+    momentum: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_fraction("optimizer.momentum", self.momentum)
+
+
+@dataclass
+class AdamWSettings(OptimizerSettings):
+    """Adam with decoupled weight decay."""
+
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = self.weight_decay >= 0
+        require(fits, "optimizer.weight_decay", "be at least 0", self.weight_decay)
+
+
+@dataclass
+class TrainerSettings:
+    """How long and in which pieces the network is trained."""
+
+    epochs: int
+    batch_size: int
+    resume: str
+    """auto: go on from the run folder's last checkpoint; never; or a checkpoint's path."""
+
+    def __post_init__(self) -> None:
+        require_count("trainer.epochs", self.epochs)
+        require_count("trainer.batch_size", self.batch_size)
+        known = self.resume in RESUME_WORDS or Path(self.resume).exists()
+        require(known, "trainer.resume", "be auto, never or an existing path", self.resume)
+
+
+@dataclass
+class TrackingSettings:
+    """Where metrics and results go besides the run folder."""
+
+    name: str
+
+
+@dataclass
+class MlflowSettings(TrackingSettings):
+    """An MLflow store, fed from the run's journal."""
+
+    uri: str | None
+    """Store or server; None: MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory."""
+    experiment: str

@@ -1,0 +1,82 @@
+"""All settings of one run."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeAlias
+
+from pruneplug.settings import groups
+from pruneplug.settings.checks import require, require_fraction
+
+Param: TypeAlias = str | int | float | bool
+
+# One row for each YAML file with settings of its own: group, name, and the type of its content.
+SCHEMAS: dict[str, dict[str, type]] = {
+    "model": {
+        "mlp": groups.MlpSettings,
+        "cnn": groups.CnnSettings,
+        "resnet": groups.ResnetSettings,
+        "saved": groups.SavedSettings,
+    },
+    "data": {
+        "digits": groups.DigitsSettings,
+        "fashion_mnist": groups.FashionMnistSettings,
+        "npz": groups.NpzSettings,
+    },
+    "schedule": {
+        "constant": groups.ConstantSettings,
+        "polynomial": groups.PolynomialSettings,
+    },
+    "optimizer": {
+        "adam": groups.AdamSettings,
+        "sgd": groups.SgdSettings,
+        "adamw": groups.AdamWSettings,
+    },
+    "tracking": {
+        "mlflow": groups.MlflowSettings,
+        "journal": groups.TrackingSettings,
+        "none": groups.TrackingSettings,
+    },
+}
+
+
+@dataclass
+class Settings:
+    """Everything one run needs.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    sparsity: float
+    """Fraction of zeros at the end of the schedule, in [0, 1); 0 trains the dense baseline."""
+    seed: int
+    model: groups.ModelSettings
+    data: groups.DataSettings
+    schedule: groups.ScheduleSettings
+    block: groups.BlockSettings
+    optimizer: groups.OptimizerSettings
+    trainer: groups.TrainerSettings
+    tracking: groups.TrackingSettings
+
+    def __post_init__(self) -> None:
+        require_fraction("sparsity", self.sparsity)
+        require(0 <= self.seed < 2**31, "seed", "lie in [0, 2147483648)", self.seed)
+        for group, schemas in SCHEMAS.items():
+            name = getattr(self, group).name
+            untouched = schemas.get(name) is type(getattr(self, group))
+            require(untouched, f"{group}.name", f"stay as {group}=<name> sets it", name)
+
+
+def options(group: Any) -> dict[str, Any]:
+    """Return a group's settings without its name, as keyword arguments for what it configures."""
+    return {field.name: getattr(group, field.name) for field in fields(group)[1:]}
+
+
+def flatten(settings: Settings) -> dict[str, Param]:
+    """List all settings by dotted name, e.g. `trainer.epochs`, as a tracker's parameters."""
+    flat: dict[str, Param] = {}
+    for key, value in asdict(settings).items():
+        leaves = value.items() if isinstance(value, dict) else ((None, value),)
+        for name, leaf in leaves:
+            plain = leaf if isinstance(leaf, str | int | float | bool) else str(leaf)
+            flat[f"{key}.{name}" if name else key] = plain
+    return flat

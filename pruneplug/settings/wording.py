@@ -1,0 +1,64 @@
+"""Errors of Hydra and OmegaConf, worded for somebody who knows neither."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+# What composing the settings raises for a mistake on the command line or in a YAML file.
+COMPOSE_ERRORS = (CompactHydraException, OmegaConfBaseException)
+
+
+def explain(error: Exception) -> str:
+    """Say what the user wrote wrong.
+
+    Args:
+        error: One of `COMPOSE_ERRORS`.
+
+    Returns:
+        One line: the key or file, its value, and what is allowed.
+    """
+    if isinstance(error, MissingConfigException):
+        return _unknown_option(error)
+    if isinstance(error, OverrideParseException):
+        reason = error.message.splitlines()[1]
+        return f"A setting must be written as key=value; got {error.override!r} ({reason})."
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and is_dataclass(cause.object_type):
+        return unknown_key(str(cause.full_key), [field.name for field in fields(cause.object_type)])
+    if isinstance(cause, OmegaConfBaseException):
+        reason = str(cause).splitlines()[0].rstrip(".")
+        return f"{cause.full_key or 'The settings'} cannot be read: {reason}."
+    return f"{_one_line(str(error))}."
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """Say which settings exist beside one that does not.
+
+    Args:
+        key: The unknown setting, with its group.
+        known: The names that the group has.
+
+    Example:
+        >>> unknown_key("trainer.epoch", ["epochs", "batch_size"])
+        'trainer.epoch is no setting; trainer has epochs, batch_size.'
+    """
+    group = key.rpartition(".")[0] or "the top level"
+    return f"{key} is no setting; {group} has {', '.join(known)}."
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    # The schemas stand beside the files they check, but choosing one makes no sense.
+    options = [name for name in error.options or () if not name.startswith("base_")]
+    if not group or not options:
+        return f"{_one_line(str(error))}."
+    return f"{group} must be one of {', '.join(options)}; got {group}={option}."
+
+
+def _one_line(text: str) -> str:
+    """Join a message's lines and leave out OmegaConf's remarks on types."""
+    telling = re.sub(r"\n\s*(full_key|reference_type|object_type)[:=].*", "", text)
+    return re.sub(r"\s*\n\s*", " ", telling).rstrip(". ")

@@ -1,0 +1,182 @@
+"""The command: settings from YAML and the command line, one run or a sweep, an exit code.
+
+`python -m pruneplug.train --help`, or `pruneplug-train --help`, says how to use it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
+
+import hydra
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from pruneplug.settings import (
+    COMPOSE_ERRORS,
+    config_folder,
+    explain,
+    read_settings,
+    register_schemas,
+)
+
+if TYPE_CHECKING:
+    from pruneplug.job import Outcome
+
+PROGRAM = "pruneplug-train"
+FULL_ERRORS = "HYDRA_FULL_ERROR"
+
+# Exit codes; 0 is success, and 128 + its number stands for a signal.
+FAILED, USAGE, TARGET_MISSED = 1, 2, 3
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+class JobError(Exception):
+    """A job of a sweep ended early, and has said why.
+
+    Args:
+        code: The exit code it stands for.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def main() -> None:
+    """Run the command on `sys.argv`, and exit with its code."""
+    register_schemas()
+    with _process_set_up():
+        code = _exit_code()
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    try:
+        _run_job()
+    except JobError as error:
+        return error.code
+    except COMPOSE_ERRORS as error:
+        return _complain(explain(error), USAGE)
+    except OSError as error:
+        return _complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
+    except (ValueError, TypeError) as error:
+        return _complain(str(error), USAGE)
+    except KeyboardInterrupt:
+        return _complain("Interrupted.", INTERRUPTED)
+    return 0
+
+
+@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+def _run_job(config: DictConfig) -> float:
+    """Run one job; Hydra calls this once, or for each job of a sweep.
+
+    Returns:
+        The validation accuracy, for sweepers that search.
+    """
+    context = HydraConfig.get()
+    folder = Path(context.runtime.output_dir)
+    single = context.mode == RunMode.RUN
+    try:
+        outcome = _train(config, context, folder)
+    except KeyboardInterrupt:
+        hint = f"Interrupted. To go on, repeat the command with hydra.run.dir={folder}"
+        raise SystemExit(_complain(hint, INTERRUPTED)) from None
+    except Exception as error:
+        _remove_empty(folder)
+        code = _say_why(error)
+        # Hydra lets the other jobs of a sweep run on after an Exception, and ends at this one.
+        raise SystemExit(code) if single else JobError(code) from None
+    if not outcome.target_reached:
+        code = _complain("The target sparsity was not reached.", TARGET_MISSED)
+        if single:
+            raise SystemExit(code)
+    return outcome.val_accuracy
+
+
+def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
+    # Imported here: --help and completion do without it.
+    from pruneplug.job import Job, UsageError, run
+
+    try:
+        settings = read_settings(config)
+    except COMPOSE_ERRORS as error:
+        raise UsageError(explain(error)) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    tags = {"folder": str(folder), "overrides": " ".join(context.overrides.task)}
+    if context.mode == RunMode.MULTIRUN:
+        tags["sweep"] = context.sweep.dir
+    return run(Job(settings, folder, context.job.override_dirname or folder.name, tags))
+
+
+def _say_why(error: Exception) -> int:
+    from pruneplug.job import UsageError
+
+    if isinstance(error, UsageError):
+        return _complain(str(error), USAGE)
+    traceback.print_exception(error)
+    return _complain(f"The run failed: {type(error).__name__}: {error}", FAILED)
+
+
+def _complain(message: str, code: int) -> int:
+    """Print a message on standard error and return the exit code that goes with it."""
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return code
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folders Hydra made for a job that left nothing in them."""
+    with suppress(OSError):
+        folder.rmdir()
+        for parent in folder.parents:
+            if Path.cwd() not in parent.parents:
+                break
+            parent.rmdir()
+
+
+@contextmanager
+def _process_set_up() -> Iterator[None]:
+    """Let errors and signals come to this module, and warnings be one line each."""
+    full_errors = os.environ.get(FULL_ERRORS)
+    handler = signal.signal(signal.SIGTERM, _terminate)
+    # Hydra prints errors itself unless it is asked for the full ones, which it raises.
+    os.environ[FULL_ERRORS] = "1"
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+            os.environ.pop(FULL_ERRORS)
+            if full_errors is not None:
+                os.environ[FULL_ERRORS] = full_errors
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    raise SystemExit(_complain("Terminated.", TERMINATED))
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    _complain(f"{category.__name__}: {message}", 0)
+
+
+if __name__ == "__main__":
+    main()
