@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pruneplug.allocation import UniformAllocation as UniformAllocation
     from pruneplug.callbacks import PruningSummaries as PruningSummaries
     from pruneplug.callbacks import UpdatePruningStep as UpdatePruningStep
+    from pruneplug.patterns import MByN as MByN
     from pruneplug.policies import PruningPolicy as PruningPolicy
     from pruneplug.prune import prune_low_magnitude as prune_low_magnitude
     from pruneplug.prune import prune_scope as prune_scope
@@ -41,6 +42,7 @@ _HOME = {
     "ExponentialSparsity": "schedules",
     "GlobalAllocation": "allocation",
     "LinearSparsity": "schedules",
+    "MByN": "patterns",
     "MultiStepSparsity": "schedules",
     "OneShotSparsity": "schedules",
     "PolynomialDecay": "schedules",

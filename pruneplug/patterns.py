@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
 
 from pruneplug import masks
 from pruneplug.masks import Array
@@ -108,6 +108,8 @@ class MByN:
     Args:
         zeros: How many of a group are pruned, at least 1 and below `group`.
         group: How many consecutive values make a group.
+        scheduled: Update masks when the schedule says, and let the zeros of a group grow with its
+            sparsity up to `zeros`; by default they are computed once, at step 1, as in TFMOT.
 
     Raises:
         ValueError: The numbers are out of their range.
@@ -119,6 +121,7 @@ class MByN:
 
     zeros: int
     group: int
+    scheduled: bool = False
 
     def __post_init__(self) -> None:
         _two_whole_numbers((self.zeros, self.group), "sparsity_m_by_n")
@@ -146,14 +149,32 @@ class MByN:
         return masks.magnitudes(weights)
 
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
-        """Keep the largest of each group, however many were asked for; there is no threshold."""
-        return masks.m_by_n_mask(scores, self.zeros, self.group), 0.0
+        """Keep the largest of each group; there is no threshold.
+
+        `kept` counts only when the pattern is scheduled: the sparsity it stands for is rounded to
+        whole zeros of a group.
+        """
+        zeros = self.zeros_at(1.0 - kept / self.units(shape)) if self.scheduled else self.zeros
+        return masks.m_by_n_mask(scores, zeros, self.group), 0.0
+
+    def zeros_at(self, sparsity: float) -> int:
+        """Return how many zeros of a group come nearest to a sparsity, at most `zeros`."""
+        return min(round(self.group * sparsity), self.zeros)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Rebuild a pattern from `get_config`'s answer."""
+        return cls(**config)
 
 
 def make_pattern(
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",
-    sparsity_m_by_n: Sequence[int] | None = None,
+    sparsity_m_by_n: Sequence[int] | MByN | None = None,
 ) -> Pattern:
     """Turn TFMOT's three arguments into a pattern; m-by-n wins over a block.
 
@@ -162,6 +183,8 @@ def make_pattern(
     """
     check_pooling(block_pooling_type)
     block = Block(block_size, block_pooling_type)  # type: ignore[arg-type]  # checked and converted there
+    if isinstance(sparsity_m_by_n, MByN):
+        return sparsity_m_by_n
     if sparsity_m_by_n is not None:
         return MByN(*_two_whole_numbers(sparsity_m_by_n, "sparsity_m_by_n"))
     return Unstructured() if block.size == (1, 1) else block

@@ -10,6 +10,7 @@ from keras.src.models.functional import Functional  # keras has no public name f
 
 from pruneplug import registry
 from pruneplug.allocation import Allocation
+from pruneplug.patterns import MByN
 from pruneplug.policies import PruningPolicy
 from pruneplug.schedules import ConstantSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
@@ -21,7 +22,7 @@ def prune_low_magnitude(
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
-    sparsity_m_by_n: Sequence[int] | None = None,
+    sparsity_m_by_n: Sequence[int] | MByN | None = None,
     allocation: Allocation | None = None,
     **kwargs: Any,
 ) -> Any:
@@ -39,7 +40,8 @@ def prune_low_magnitude(
         block_size: Rows and columns of the blocks that are pruned together.
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
         pruning_policy: Decides layer by layer what is pruned in a model.
-        sparsity_m_by_n: (m, n) for m zeros in every n consecutive values.
+        sparsity_m_by_n: (m, n) for m zeros in every n consecutive values, computed once, at step
+            1; or an `MByN` that follows the schedule.
         allocation: How the sparsity is shared out among the weights; by default each has it.
         **kwargs: Further arguments of the wrapper when `to_prune` is a single layer.
 

@@ -12,11 +12,14 @@ import numpy as np
 
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
-from pruneplug.schedules import ConstantSparsity, PruningSchedule
+from pruneplug.schedules import OneShotSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
 # How far ahead a schedule is asked for its next update before the engine looks again.
 _HORIZON = 10_000
+
+# What m-by-n masks follow unless they are scheduled: as in TFMOT, their own schedule is ignored.
+_AT_STEP_1 = OneShotSparsity(0.0, step=1)
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,9 @@ class _Group:
 
     def _target(self, layer: PruneLowMagnitude, sparsity: float) -> float:
         if isinstance(layer.pattern, MByN):
-            return layer.pattern.zeros / layer.pattern.group
+            pattern = layer.pattern
+            zeros = pattern.zeros_at(self.applied) if pattern.scheduled else pattern.zeros
+            return zeros / pattern.group
         # Any allocation but the plain one sets a weight's share itself, and its mask has it.
         return self.applied if self.allocation == UniformAllocation() else sparsity
 
@@ -284,9 +289,8 @@ class _Group:
 def _groups(layers: list[PruneLowMagnitude]) -> list[_Group]:
     groups: list[_Group] = []
     for layer in layers:
-        # m-by-n masks are computed once, at step 1, whatever the schedule says.
-        once = ConstantSparsity(0.0, begin_step=1, end_step=1)
-        schedule = once if isinstance(layer.pattern, MByN) else layer.pruning_schedule
+        once = isinstance(layer.pattern, MByN) and not layer.pattern.scheduled
+        schedule = _AT_STEP_1 if once else layer.pruning_schedule
         same = (g for g in groups if g.shares(schedule, layer.allocation))
         group = next(same, None) or _Group(schedule, layer.allocation)
         group.layers.append(layer)

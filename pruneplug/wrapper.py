@@ -13,7 +13,7 @@ from pruneplug.allocation import BUILT_IN as ALLOCATIONS
 from pruneplug.allocation import Allocation, UniformAllocation
 
 # Keras files name their classes; without this, loading one would need a custom object scope.
-for _class in (*schedules.BUILT_IN, *ALLOCATIONS):
+for _class in (*schedules.BUILT_IN, *ALLOCATIONS, patterns.MByN):
     keras.saving.register_keras_serializable("pruneplug")(_class)
 
 
@@ -76,7 +76,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             axes.
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
         sparsity_m_by_n: (m, n) for m zeros in every n consecutive values along the input
-            channels; masks are then computed once, at step 1.
+            channels, computed once, at step 1; or an `MByN` that follows the schedule.
         allocation: How the schedule's sparsity is shared out among the layers that have the same
             schedule and allocation; by default every weight has it.
         **kwargs: Further arguments of `keras.layers.Layer`.
@@ -101,20 +101,20 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         pruning_schedule: schedules.PruningSchedule = schedules.ConstantSparsity(0.5, 0),
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
-        sparsity_m_by_n: Sequence[int] | None = None,
+        sparsity_m_by_n: Sequence[int] | patterns.MByN | None = None,
         allocation: Allocation | None = None,
         **kwargs: Any,
     ):
         _check_layer(layer)
-        _check_schedule(pruning_schedule)
         pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
-        self.pruning_schedule = pruning_schedule
+        self.pruning_schedule = _check_schedule(pruning_schedule)
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
-        self.sparsity_m_by_n = None if sparsity_m_by_n is None else tuple(sparsity_m_by_n)
+        given = isinstance(sparsity_m_by_n, patterns.MByN | None)
+        self.sparsity_m_by_n = sparsity_m_by_n if given else tuple(sparsity_m_by_n)
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
@@ -248,7 +248,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             "pruning_schedule": keras.saving.serialize_keras_object(self.pruning_schedule),
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
-            "sparsity_m_by_n": self.sparsity_m_by_n,
+            "sparsity_m_by_n": keras.saving.serialize_keras_object(self.sparsity_m_by_n),
             "allocation": keras.saving.serialize_keras_object(self.allocation),
         }
 
@@ -262,8 +262,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"), custom_objects)
         schedule = _load_schedule(config.pop("pruning_schedule"), custom_objects)
-        allocation = keras.saving.deserialize_keras_object(config.pop("allocation"), custom_objects)
-        return cls(layer, pruning_schedule=schedule, allocation=allocation, **config)
+        for name in ("allocation", "sparsity_m_by_n"):
+            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(layer, pruning_schedule=schedule, **config)
 
 
 def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
@@ -281,15 +282,15 @@ def _load_schedule(config: Any, custom_objects: Any) -> schedules.PruningSchedul
             f"The pruning schedule's class must be known to Keras; got {config!r}. Decorate it "
             "with @keras.saving.register_keras_serializable(), or pass it in custom_objects."
         ) from error
-    _check_schedule(schedule)
-    return schedule
+    return _check_schedule(schedule)
 
 
-def _check_schedule(schedule: Any) -> None:
+def _check_schedule(schedule: Any) -> schedules.PruningSchedule:
     if not isinstance(schedule, schedules.PruningSchedule):
         raise ValueError(
             f"pruning_schedule must be a PruningSchedule; got pruning_schedule={schedule!r}."
         )
+    return schedule
 
 
 def _check_layer(layer: Any) -> None:

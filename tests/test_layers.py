@@ -32,7 +32,7 @@ TABLE = {
     "schedules": _row(),
     "masks": _row(others="numpy keras"),
     "patterns": _row("masks"),
-    "allocation": _row(others="numpy"),
+    "allocation": _row("masks", "numpy"),
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
     "wrapper": _row(RULES, "numpy keras"),
