@@ -1,4 +1,4 @@
-"""The layer that carries masks: they are enforced where the optimizer writes."""
+"""The layer that carries the masks of another one."""
 
 from __future__ import annotations
 
@@ -11,58 +11,11 @@ from keras import ops
 from pruneplug import patterns, registry, schedules
 from pruneplug.allocation import BUILT_IN as ALLOCATIONS
 from pruneplug.allocation import Allocation, UniformAllocation
+from pruneplug.constraint import MaskConstraint, StepCounter
 
 # Keras files name their classes; without this, loading one would need a custom object scope.
 for _class in (*schedules.BUILT_IN, *ALLOCATIONS, patterns.MByN):
     keras.saving.register_keras_serializable("pruneplug")(_class)
-
-
-class MaskConstraint(keras.constraints.Constraint):
-    """Sets masked weights to zero right after the optimizer has changed them.
-
-    The user's own constraint runs first. At one step, the one just before a mask update, the
-    weights stay dense: the new mask is chosen from them, so a pruned weight can come back.
-    """
-
-    def __init__(self, mask: keras.Variable, steps: StepCounter, *, counts: bool, inner: Any):
-        self.mask = mask
-        self.steps = steps
-        self.counts = counts
-        self.inner = inner
-
-    def __call__(self, w: Any) -> Any:
-        """Return the constrained weights, same shape and dtype."""
-        if self.inner is not None:
-            w = self.inner(w)
-        if self.counts:
-            self.steps.tick()
-        kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
-        w = ops.convert_to_tensor(w)
-        return ops.where(kept, w, ops.zeros((), w.dtype))
-
-
-class StepCounter:
-    """Counts optimizer steps inside the training graph, so any loop and any checkpoint agree."""
-
-    def __init__(self, step: keras.Variable):
-        self.step = step
-        # Not part of the model's state: the engine derives it from step and schedule.
-        self.dense_step = keras.Variable(
-            -1,
-            shape=(),
-            dtype=step.dtype,
-            trainable=False,
-            aggregation="only_first_replica",
-            name="dense_step",
-        )
-
-    def tick(self) -> None:
-        """Count one optimizer step."""
-        self.step.assign_add(1)
-
-    def dense_now(self) -> Any:
-        """Return whether the step being taken leaves the weights dense (boolean scalar)."""
-        return ops.equal(self.step, self.dense_step)
 
 
 @keras.saving.register_keras_serializable("pruneplug")
@@ -113,8 +66,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.pruning_schedule = _check_schedule(pruning_schedule)
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
-        given = isinstance(sparsity_m_by_n, patterns.MByN | None)
-        self.sparsity_m_by_n = sparsity_m_by_n if given else tuple(sparsity_m_by_n)
+        if isinstance(sparsity_m_by_n, Sequence):  # a list, when it comes from a file
+            sparsity_m_by_n = tuple(sparsity_m_by_n)
+        self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []

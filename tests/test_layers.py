@@ -24,7 +24,7 @@ def _row(own: str = "", others: str = "") -> Row:
 
 
 RULES = "schedules masks patterns allocation registry policies"
-WRAPPED = f"{RULES} wrapper prune"
+WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
 BELOW = f"{ENGINE} callbacks training tracking export data models"  # all that a command drives
 
@@ -35,7 +35,8 @@ TABLE = {
     "allocation": _row("masks", "numpy"),
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
-    "wrapper": _row(RULES, "numpy keras"),
+    "constraint": _row(others="keras"),
+    "wrapper": _row(f"{RULES} constraint", "numpy keras"),
     "prune": _row(f"{RULES} wrapper", "keras"),
     "pruner": _row(WRAPPED, "numpy keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
