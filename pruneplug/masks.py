@@ -42,7 +42,9 @@ def magnitudes(weights: Array) -> Array:
     """
     absolute = _namespace(weights).abs(weights)
     # NaN and infinity both outlast the maximum, so one reduction finds either.
-    if not np.isfinite(float(_namespace(weights).max(absolute))):
+    with np.errstate(invalid="ignore"):  # NumPy warns of a bfloat16 NaN; the error says more
+        largest = float(_namespace(weights).max(absolute))
+    if not np.isfinite(largest):
         raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
     return absolute
 
