@@ -67,6 +67,11 @@ class Delivery:
         self._connect = connect
         self._store: Store | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether the store was made."""
+        return self._store is not None
+
     def send_all(self) -> None:
         """Send what there is; raises what the store raises."""
         while self.send_next():

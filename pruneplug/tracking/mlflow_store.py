@@ -145,6 +145,8 @@ def _connect(uri: str, database: Path | None) -> "MlflowClient":
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    if database is None:
+        return MlflowClient(tracking_uri=uri)
     with _sole_opener(database):
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
@@ -152,11 +154,8 @@ def _connect(uri: str, database: Path | None) -> "MlflowClient":
 
 
 @contextmanager
-def _sole_opener(database: Path | None) -> Iterator[None]:
+def _sole_opener(database: Path) -> Iterator[None]:
     """Let one process at a time open a database: two that create its tables break it."""
-    if database is None:
-        yield
-        return
     database.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{database}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

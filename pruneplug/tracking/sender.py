@@ -11,6 +11,7 @@ _POLL = 0.5
 _LONGEST_PAUSE = 60.0
 _LAST_TRIES = 3
 _RUN_PATIENCE = 10.0
+_CONNECT_PATIENCE = 60.0
 
 
 class Sender:
@@ -41,8 +42,15 @@ class Sender:
         return self.delivery.sent.run_id if self._run_known() else None
 
     def close(self, patience: float) -> None:
-        """Deliver what is left; give up after `patience` seconds without progress."""
+        """Deliver what is left; give up after `patience` seconds without progress.
+
+        Connecting does not count: on a busy machine, importing the store's library and waiting
+        for the others that make the same fresh store may take longer. It gets a minute.
+        """
         self._closing.set()
+        deadline = time.monotonic() + _CONNECT_PATIENCE
+        while self._is_connecting() and time.monotonic() < deadline:
+            self._thread.join(0.1)
         before = -1
         while self._thread.is_alive() and self.delivery.sent.offset != before:
             before = self.delivery.sent.offset
@@ -62,6 +70,9 @@ class Sender:
             f"{'. '.join(said)}. All of it is kept in {delivery.journal}; "
             "pruneplug.tracking.mlflow.sync sends what can be sent."
         )
+
+    def _is_connecting(self) -> bool:
+        return self._thread.is_alive() and not self.problem and not self.delivery.connected
 
     def _run_known(self) -> bool:
         return self.delivery.sent.offset >= self._run_known_at

@@ -60,12 +60,21 @@ def test_a_dead_store_is_given_up_soon_with_a_message(journal: Journal, store) -
     assert "secret" not in report
 
 
-def test_a_hanging_store_is_left_behind(journal: Journal) -> None:
-    sender = _sender(journal, lambda: time.sleep(3))
+def test_a_hanging_store_is_left_behind(
+    journal: Journal, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "open_run", lambda start, run_id: time.sleep(3))
+    sender = _sender(journal, lambda: store)
     begin = time.monotonic()
     sender.close(patience=0.2)
     assert time.monotonic() - begin < 2
     assert "it answers too slowly" in sender.report()
+
+
+def test_connecting_may_take_longer(journal: Journal, store) -> None:
+    sender = _sender(journal, lambda: time.sleep(1) or store)
+    sender.close(patience=0.2)
+    assert sender.report() == ""
 
 
 def test_pauses_grow_while_the_store_fails(
