@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from pruneplug.callbacks import PruningSummaries as PruningSummaries
     from pruneplug.callbacks import UpdatePruningStep as UpdatePruningStep
     from pruneplug.patterns import MByN as MByN
+    from pruneplug.policies import AllOf as AllOf
+    from pruneplug.policies import ByName as ByName
+    from pruneplug.policies import KeepEndsDense as KeepEndsDense
+    from pruneplug.policies import MinimumSize as MinimumSize
+    from pruneplug.policies import PruneForLatencyOnXNNPack as PruneForLatencyOnXNNPack
     from pruneplug.policies import PruningPolicy as PruningPolicy
+    from pruneplug.policies import SkipUnsupported as SkipUnsupported
     from pruneplug.prune import prune_low_magnitude as prune_low_magnitude
     from pruneplug.prune import prune_scope as prune_scope
     from pruneplug.prune import strip_pruning as strip_pruning
@@ -35,23 +41,29 @@ if TYPE_CHECKING:
     from pruneplug.wrapper import PruneLowMagnitude as PruneLowMagnitude
 
 _HOME = {
+    "AllOf": "policies",
     "Allocation": "allocation",
+    "ByName": "policies",
     "ConstantSparsity": "schedules",
     "CosineSparsity": "schedules",
     "ERKAllocation": "allocation",
     "ExponentialSparsity": "schedules",
     "GlobalAllocation": "allocation",
+    "KeepEndsDense": "policies",
     "LinearSparsity": "schedules",
     "MByN": "patterns",
+    "MinimumSize": "policies",
     "MultiStepSparsity": "schedules",
     "OneShotSparsity": "schedules",
     "PolynomialDecay": "schedules",
     "PrunableLayer": "registry",
+    "PruneForLatencyOnXNNPack": "policies",
     "PruneLowMagnitude": "wrapper",
     "Pruner": "pruner",
     "PruningPolicy": "policies",
     "PruningSchedule": "schedules",
     "PruningSummaries": "callbacks",
+    "SkipUnsupported": "policies",
     "Trainer": "training",
     "TrainingResult": "training",
     "UniformAllocation": "allocation",

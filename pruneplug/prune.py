@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional  # keras has no public name for it
 
-from pruneplug import registry
+from pruneplug import registry, surgery
 from pruneplug.allocation import Allocation
 from pruneplug.patterns import MByN
-from pruneplug.policies import PruningPolicy
+from pruneplug.policies import AllOf, PruningPolicy
 from pruneplug.schedules import ConstantSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -60,11 +59,14 @@ def prune_low_magnitude(
         "allocation": allocation,
     }
     if isinstance(to_prune, list | tuple):
-        return [_wrap(layer, params) for layer in to_prune]
+        return [
+            PruneLowMagnitude(part, **params) if _takes_part(part) else part for part in to_prune
+        ]
     if isinstance(to_prune, PruneLowMagnitude):
         return to_prune
     if isinstance(to_prune, keras.Model):
-        return _prune_model(to_prune, pruning_policy, params)
+        policy = AllOf() if pruning_policy is None else AllOf(pruning_policy)
+        return _prune_model(to_prune, policy, params)
     if isinstance(to_prune, keras.layers.Layer):
         return PruneLowMagnitude(to_prune, **params, **kwargs)
     raise ValueError(
@@ -94,10 +96,11 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     for wrapper in pruned_layers(model):
         wrapper.apply_masks()
         wrapper.detach()
-    if not _is_graph(model):
-        model.pruning_wrappers = []
-        return model
-    return _rebuild(model, _unwrap)
+    in_place = not surgery.is_graph(model)
+    if in_place:
+        surgery.detach_beside(model)
+    surgery.replace_attributes(model, _unwrap)
+    return model if in_place else surgery.rebuild(model, _unwrap)
 
 
 def prune_scope() -> Any:
@@ -109,59 +112,66 @@ def prune_scope() -> Any:
     return keras.saving.custom_object_scope({"PruneLowMagnitude": PruneLowMagnitude})
 
 
-def _prune_model(
-    model: keras.Model, policy: PruningPolicy | None, params: dict[str, Any]
-) -> keras.Model:
-    if policy is not None:
-        policy.ensure_model_supports_pruning(model)
-    if not _is_graph(model):
-        return _prune_in_place(model, policy, params)
-    return _rebuild(model, lambda layer: _wrap(layer, params, policy))
+def _prune_model(model: keras.Model, policy: PruningPolicy, params: dict[str, Any]) -> keras.Model:
+    policy.ensure_model_supports_pruning(model)
+    wrap = _Wrap(model, policy, params)
+    pruned = (
+        surgery.rebuild(model, wrap) if surgery.is_graph(model) else _prune_in_place(model, wrap)
+    )
+    pruned.pruning_skipped = wrap.skipped
+    return pruned
 
 
-def _prune_in_place(
-    model: keras.Model, policy: PruningPolicy | None, params: dict[str, Any]
-) -> keras.Model:
+def _prune_in_place(model: keras.Model, wrap: _Wrap) -> keras.Model:
     if not model.built:
         raise ValueError(
             f"Model '{model.name}' ({type(model).__name__}) must be built to be pruned in place, "
             "since its layers are not known before. Call it on a batch first."
         )
-    layers = model._flatten_layers(include_self=False, recursive=False)
-    wrapped = [_wrap(layer, params, policy) for layer in layers]
+    pruned = {id(wrapper.layer) for wrapper in pruned_layers(model)}
+    layers = [layer for layer in registry.member_layers(model) if id(layer) not in pruned]
     # The wrappers stand beside the call path: they carry the masks, and the constraints on the
     # shared weights enforce them. As an attribute they are saved with the model.
-    model.pruning_wrappers = [layer for layer in wrapped if isinstance(layer, PruneLowMagnitude)]
+    surgery.attach_beside(model, [w for w in map(wrap, layers) if isinstance(w, PruneLowMagnitude)])
     return model
 
 
-def _wrap(
-    layer: keras.layers.Layer, params: dict[str, Any], policy: PruningPolicy | None = None
-) -> keras.layers.Layer:
-    if isinstance(layer, PruneLowMagnitude | keras.layers.InputLayer):
+class _Wrap:
+    """Wraps layer by layer, and notes which it left out and why."""
+
+    def __init__(self, model: keras.Model, policy: PruningPolicy, params: dict[str, Any]):
+        self.model = model
+        self.policy = policy
+        self.params = params
+        self.skipped: dict[str, str] = {}
+
+    def __call__(self, layer: Any) -> Any:
+        """Return the layer wrapped, or the layer itself when it is left out."""
+        if not _takes_part(layer):
+            return layer
+        reason = self.policy.skip_reason(layer, self.model)
+        if reason is None:
+            try:
+                return PruneLowMagnitude(layer, **self.params)
+            except ValueError as error:
+                if not self.policy.skips_unsupported:
+                    raise
+                # What follows the first sentence is the way out, which the user has taken.
+                reason = str(error).partition(". ")[0]
+        self.skipped[layer.name] = reason
         return layer
-    if policy is not None and not policy.allow_pruning(layer):
-        return layer
-    if registry.unsupported_reason(layer) is None and not registry.has_prunable_weights(layer):
-        return layer
-    return PruneLowMagnitude(layer, **params)
 
 
-def _unwrap(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+def _takes_part(layer: Any) -> bool:
+    """Return whether there is something to wrap, or to refuse; a graph has operations too."""
+    return isinstance(layer, keras.layers.Layer) and (
+        registry.has_prunable_weights(layer) or registry.unsupported_reason(layer) is not None
+    )
 
 
-def _is_graph(model: keras.Model) -> bool:
-    return isinstance(model, keras.Sequential | Functional)
-
-
-def _rebuild(model: keras.Model, replace: Any) -> keras.Model:
-    """Build the same graph of layers anew, nested models included, each layer replaced once."""
-    # Cloning would also compile the new model, with a copy of the optimizer.
-    compiled, model.compiled = model.compiled, False
-    try:
-        clone = keras.models.clone_model(model, clone_function=replace, recursive=True)
-    finally:
-        model.compiled = compiled
-    clone.trainable = model.trainable
-    return clone
+def _unwrap(layer: Any) -> Any:
+    if isinstance(layer, PruneLowMagnitude):
+        return layer.layer
+    if surgery.is_graph(layer) and pruned_layers(layer):
+        return surgery.rebuild(layer, _unwrap)
+    return layer

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+from keras.src.layers.rnn.conv_lstm import ConvLSTMCell  # keras has no public name for it
 
 L = keras.layers
 
-_RNN_KERNELS = ("cell.kernel", "cell.recurrent_kernel")
-_ATTENTION_KERNELS = (
-    "_query_dense.kernel",
-    "_key_dense.kernel",
-    "_value_dense.kernel",
-    "_output_dense.kernel",
-)
+_PROJECTIONS = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
+_RECURRENT = ("kernel", "recurrent_kernel")
 
-# For each class the attributes that hold what is prunable: variables, or layers to look into.
-# A subclass is treated like its nearest parent here. Built-in layers that are not named have
-# nothing to prune (pooling, activations, normalization, merging, depthwise convolutions, ...).
+# For each class the attributes that hold what is prunable: variables, layers to look into, or
+# lists of layers. A class that is not named is treated like its nearest parent here. Built-in
+# layers without one have nothing to prune (pooling, normalization, depthwise convolutions, ...).
 _PRUNABLE: dict[type, tuple[str, ...]] = {
     L.Dense: ("kernel",),
     L.EinsumDense: ("kernel",),
@@ -34,19 +30,17 @@ _PRUNABLE: dict[type, tuple[str, ...]] = {
     L.Conv3DTranspose: ("kernel",),
     L.SeparableConv1D: ("pointwise_kernel",),
     L.SeparableConv2D: ("pointwise_kernel",),
-    L.SimpleRNNCell: ("kernel", "recurrent_kernel"),
-    L.GRUCell: ("kernel", "recurrent_kernel"),
-    L.LSTMCell: ("kernel", "recurrent_kernel"),
-    L.ConvLSTM1D: _RNN_KERNELS,
-    L.ConvLSTM2D: _RNN_KERNELS,
-    L.ConvLSTM3D: _RNN_KERNELS,
-    L.MultiHeadAttention: _ATTENTION_KERNELS,
-    L.GroupQueryAttention: _ATTENTION_KERNELS,
-    L.RNN: ("cell",),
+    L.SimpleRNNCell: _RECURRENT,
+    L.GRUCell: _RECURRENT,
+    L.LSTMCell: _RECURRENT,
+    ConvLSTMCell: _RECURRENT,
     L.StackedRNNCells: ("cells",),
+    L.RNN: ("cell",),
     L.Bidirectional: ("forward_layer", "backward_layer"),
     L.TimeDistributed: ("layer",),
-    keras.Model: ("layers",),
+    L.Pipeline: ("layers",),
+    L.MultiHeadAttention: _PROJECTIONS,
+    L.GroupQueryAttention: _PROJECTIONS,
 }
 
 _REFUSED: dict[type, str] = {
@@ -55,6 +49,9 @@ _REFUSED: dict[type, str] = {
     L.JaxLayer: "its weights are not Keras variables",
     L.TorchModuleWrapper: "its weights are not Keras variables",
 }
+
+# To be derived from one of these says nothing about what a layer holds.
+_ABSTRACT = (L.Layer, L.Wrapper, keras.Model)
 
 
 class PrunableLayer:
@@ -73,8 +70,8 @@ def register_prunable(layer_class: type[keras.layers.Layer], *attributes: str) -
 
     Args:
         layer_class: The class; its subclasses follow it.
-        attributes: Names of attributes that hold variables or layers. None of them: the class is
-            supported and has nothing to prune.
+        attributes: Names of attributes that hold variables, layers or lists of layers. None of
+            them: the class is supported and has nothing to prune.
 
     Raises:
         TypeError: `layer_class` is not a class of Keras layers.
@@ -84,27 +81,41 @@ def register_prunable(layer_class: type[keras.layers.Layer], *attributes: str) -
     _PRUNABLE[layer_class] = attributes
 
 
+def member_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of a model, each once, those of nested models in their place."""
+    seen: set[int] = set()
+    for layer in model.layers:
+        inside = member_layers(layer) if isinstance(layer, keras.Model) else (layer,)
+        for member in inside:
+            if id(member) not in seen:
+                seen.add(id(member))
+                yield member
+
+
 def unsupported_reason(layer: keras.layers.Layer) -> str | None:
     """Return why a layer cannot be pruned, or None when it can (or has nothing to prune)."""
-    if _names_its_own(layer) or (isinstance(layer, keras.layers.Wrapper) and _is_pruned(layer)):
+    if _names_its_own(layer):
         return None
-    for parent in type(layer).__mro__:
-        if parent in _REFUSED:
-            return _REFUSED[parent]
-    if _attributes(layer) is None and not _is_builtin(layer) and not _sublayers(layer):
-        return "its class is not known"
-    reasons = (unsupported_reason(child) for _, child in _children(layer))
-    return next((reason for reason in reasons if reason), None)
+    entry = _entry(layer)
+    if isinstance(entry, str):
+        return entry
+    inside = _layers_inside(layer)
+    if entry is None and not inside and not _is_known(type(layer)):
+        return "its class is not known to pruneplug"
+    for part in inside:
+        if reason := unsupported_reason(part):
+            return f"in '{part.name}' ({type(part).__name__}) inside it, {reason}"
+    return None
 
 
 def has_prunable_weights(layer: keras.layers.Layer) -> bool:
     """Return whether a layer has weights to prune, now or once it is built."""
     if _names_its_own(layer):
         return True
-    children = list(_children(layer))
-    if children:
-        return any(has_prunable_weights(child) for _, child in children)
-    return bool(_attributes(layer))
+    if inside := _layers_inside(layer):
+        return any(has_prunable_weights(part) for part in inside)
+    entry = _entry(layer)
+    return isinstance(entry, tuple) and bool(entry)
 
 
 def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variable]]:
@@ -114,88 +125,117 @@ def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variabl
         layer: A built layer.
 
     Returns:
-        Pairs in the order of creation. Names are unique within the layer: "kernel",
-        "recurrent_kernel", "query/kernel", "forward/kernel".
+        Pairs in the order of creation. Names are unique within the layer and the same in every
+        process: "kernel", "recurrent_kernel", "query/kernel", "forward/kernel", "cells/0/kernel".
 
     Raises:
-        ValueError: Something that should be pruned is not a variable (a LoRA or quantized layer).
+        ValueError: What should be pruned is not there, or is not a variable of floating-point
+            values (LoRA and quantized layers).
     """
-    if _names_its_own(layer):
-        return _unique([(v.name, v) for v in layer.get_prunable_weights()])
-    found: list[tuple[str, keras.Variable]] = []
-    for name, value in _values(layer):
-        if isinstance(value, keras.layers.Layer):
-            prefix = f"{name}/" if name else ""
-            found += [(prefix + inner, weight) for inner, weight in prunable_weights(value)]
-        elif isinstance(value, keras.Variable):
-            found.append((name, value))
+    found: dict[str, keras.Variable] = {}
+    for name, weight in _weights(layer):
+        found[_unused(name, found)] = weight
+    return list(found.items())
+
+
+def _weights(layer: Any) -> Iterator[tuple[str, keras.Variable]]:
+    for name, part in _named_by_itself(layer) if _names_its_own(layer) else _parts(layer):
+        if isinstance(part, keras.layers.Layer):
+            for inner, weight in _weights(part):
+                yield f"{name}/{inner}" if name else inner, weight
         else:
-            raise ValueError(
-                f"{name} of layer '{layer.name}' ({type(layer).__name__}) must be a variable to "
-                f"be pruned; got {type(value).__name__}. Merge LoRA weights, and prune before "
-                "you quantize."
-            )
-    return _unique(found)
+            _check_variable(part, name, layer)
+            yield name, part
+
+
+def _named_by_itself(layer: Any) -> list[tuple[str, Any]]:
+    return [(getattr(part, "name", repr(part)), part) for part in layer.get_prunable_weights()]
+
+
+def _check_variable(part: Any, name: str, layer: Any) -> None:
+    if not isinstance(part, keras.Variable) or "float" not in part.dtype:
+        raise ValueError(
+            f"{_describe(layer)} must hold a floating-point variable in {name} to be pruned; "
+            f"got {getattr(part, 'dtype', '')} {type(part).__name__}. Prune before you enable "
+            "LoRA or quantize, or leave the layer out with a pruning policy."
+        )
+
+
+def _parts(layer: Any) -> list[tuple[str, Any]]:
+    """Return name and value of what a layer holds to prune: variables, and layers to look into."""
+    entry = _entry(layer)
+    if isinstance(entry, tuple):
+        held = {name: getattr(layer, name, None) for name in entry}
+        _check_found(held, layer)
+        return [p for name, value in held.items() for p in _named(name, value, len(entry) == 1)]
+    if isinstance(layer, keras.Model):
+        return [(part.name, part) for part in layer.layers]
+    return [] if _comes_with_keras(type(layer)) else _sublayers(layer)
+
+
+def _check_found(held: Mapping[str, Any], layer: Any) -> None:
+    if layer.built and held and all(value is None for value in held.values()):
+        raise ValueError(
+            f"{_describe(layer)} must have an attribute {' or '.join(held)} to be pruned, as was "
+            "registered for its class; got none."
+        )
+
+
+def _named(attribute: str, value: Any, alone: bool) -> list[tuple[str, Any]]:
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [(f"{attribute}/{index}", item) for index, item in enumerate(value)]
+    if not isinstance(value, keras.layers.Layer):
+        return [(attribute, value)]
+    # The one layer that another is made of needs no mention: "kernel" of an LSTM, not of its cell.
+    name = attribute.strip("_").removesuffix("_dense").removesuffix("_layer")
+    return [("" if alone else name, value)]
+
+
+def _sublayers(layer: Any) -> list[tuple[str, Any]]:
+    """Name the layers that a user's own layer is made of by the attributes that hold them."""
+    names = {
+        id(part): "/".join(map(str, (attribute, *path)))
+        for attribute, value in vars(layer).items()
+        for path, part in keras.tree.flatten_with_path(value)
+    }
+    inside = layer._flatten_layers(include_self=False, recursive=False)
+    return [(names.get(id(part), part.name), part) for part in inside]
+
+
+def _layers_inside(layer: Any) -> list[keras.layers.Layer]:
+    return [part for _, part in _parts(layer) if isinstance(part, keras.layers.Layer)]
+
+
+def _entry(layer: Any) -> tuple[str, ...] | str | None:
+    """Return what the tables say of a layer's class: attributes, a refusal or nothing."""
+    for parent in type(layer).__mro__:
+        if parent in _PRUNABLE:
+            return _PRUNABLE[parent]
+        if parent in _REFUSED:
+            return _REFUSED[parent]
+    return None
 
 
 def _names_its_own(layer: Any) -> bool:
     return hasattr(layer, "get_prunable_weights")
 
 
-def _is_pruned(layer: Any) -> bool:
-    return hasattr(layer, "pruning_vars")
+def _comes_with_keras(layer_class: type) -> bool:
+    return layer_class.__module__.partition(".")[0] == "keras"
 
 
-def _is_builtin(layer: Any) -> bool:
-    return type(layer).__module__.split(".")[0] == "keras"
+def _is_known(layer_class: type) -> bool:
+    """Return whether a class comes with Keras, or is derived from one that does a job there."""
+    offered = {c for c in vars(L).values() if isinstance(c, type)}.difference(_ABSTRACT)
+    return _comes_with_keras(layer_class) or not offered.isdisjoint(layer_class.__mro__)
 
 
-def _sublayers(layer: Any) -> list[keras.layers.Layer]:
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+def _describe(layer: Any) -> str:
+    return f"Layer '{layer.name}' ({type(layer).__name__})"
 
 
-def _attributes(layer: Any) -> tuple[str, ...] | None:
-    return next((_PRUNABLE[p] for p in type(layer).__mro__ if p in _PRUNABLE), None)
-
-
-def _values(layer: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what the layer's attributes hold, lists item by item, under readable names."""
-    attributes = _attributes(layer)
-    if attributes is None:
-        # A layer of the user's own that is made of other layers.
-        for child in () if _is_builtin(layer) else _sublayers(layer):
-            yield child.name, child
-        return
-    for attribute in attributes:
-        value = attrgetter(attribute)(layer) if _reaches(layer, attribute) else None
-        name = _readable(attribute, alone=len(attributes) == 1, value=value)
-        if isinstance(value, list | tuple):
-            yield from ((item.name, item) for item in value)
-        elif value is not None:
-            yield name, value
-
-
-def _reaches(layer: Any, attribute: str) -> bool:
-    return hasattr(layer, attribute.split(".")[0])
-
-
-def _readable(attribute: str, *, alone: bool, value: Any) -> str:
-    if alone and isinstance(value, keras.layers.Layer):
-        return ""
-    parts = attribute.removeprefix("cell.").split(".")
-    return "/".join(p.lstrip("_").removesuffix("_dense").removesuffix("_layer") for p in parts)
-
-
-def _children(layer: Any) -> Iterator[tuple[str, keras.layers.Layer]]:
-    if not any("." in attribute for attribute in _attributes(layer) or ()):
-        for name, value in _values(layer):
-            if isinstance(value, keras.layers.Layer):
-                yield name, value
-
-
-def _unique(weights: list[tuple[str, keras.Variable]]) -> list[tuple[str, keras.Variable]]:
-    names = [name for name, _ in weights]
-    return [
-        (f"{name}_{names[:i].count(name)}" if name in names[:i] else name, weight)
-        for i, (name, weight) in enumerate(weights)
-    ]
+def _unused(name: str, used: Collection[str]) -> str:
+    candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
+    return next(candidate for candidate in candidates if candidate not in used)

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from pruneplug import registry
-from pruneplug.pruner import Pruner, WeightSparsity, total_sparsity
+from pruneplug.pruner import Pruner
+from pruneplug.sparsity import WeightSparsity, total_sparsity
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
 
@@ -50,14 +51,16 @@ def sparsity_report(model: keras.Model) -> SparsityReport:
 
 
 def _skipped(model: keras.Model) -> Iterator[Skipped]:
-    # Layers in a wrapper that stands beside the call path, as in subclassed models, are pruned too.
-    inside = {id(wrapper.layer) for wrapper in pruned_layers(model)}
-    for layer in model._flatten_layers(include_self=False, recursive=False):
-        if isinstance(layer, PruneLowMagnitude):
-            yield from _frozen(layer)
-        elif isinstance(layer, keras.Model):
-            yield from _skipped(layer)
-        elif layer.weights and id(layer) not in inside:
+    reasons = getattr(model, "pruning_skipped", {})
+    wrappers = pruned_layers(model)
+    # In subclassed models the wrappers stand beside the layers.
+    inside = {id(wrapper.layer) for wrapper in wrappers}
+    for wrapper in wrappers:
+        yield from _frozen(wrapper)
+    for layer in registry.member_layers(model):
+        if layer.name in reasons:
+            yield Skipped(layer.name, reasons[layer.name])
+        elif layer.weights and id(layer) not in inside and not pruned_layers(layer):
             yield Skipped(layer.name, _reason(layer))
 
 
@@ -68,6 +71,7 @@ def _frozen(wrapper: PruneLowMagnitude) -> Iterator[Skipped]:
 
 
 def _reason(layer: keras.layers.Layer) -> str:
+    """Say why a layer is not pruned when nobody noted it, as in a model loaded from a file."""
     unsupported = registry.unsupported_reason(layer)
     if unsupported is not None:
         return f"not supported: {unsupported}"

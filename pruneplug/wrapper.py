@@ -221,6 +221,10 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         return cls(layer, pruning_schedule=schedule, **config)
 
 
+# To the layers it is in, a wrapper is done with: what it holds is not pruned twice.
+registry.register_prunable(PruneLowMagnitude)
+
+
 def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers in a model or layer, however deep, each once."""
     inside = layer._flatten_layers(include_self=True, recursive=True)

@@ -1,0 +1,67 @@
+"""What a policy is, and how several make one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import keras
+
+
+class PruningPolicy(ABC):
+    """Decides layer by layer what `prune_low_magnitude` wraps in a model.
+
+    Subclass it and define the two abstract methods, as for TFMOT. Define `skip_reason` too to
+    tell `sparsity_report` why a layer was left out, or to decide by its place in the model.
+
+    Attributes:
+        skips_unsupported: Whether what cannot be pruned is left out instead of being an error.
+    """
+
+    skips_unsupported = False
+
+    @abstractmethod
+    def allow_pruning(self, layer: keras.layers.Layer) -> bool:
+        """Return whether this layer may be pruned."""
+
+    @abstractmethod
+    def ensure_model_supports_pruning(self, model: keras.Model) -> None:
+        """Raise ValueError when the model does not fit this policy."""
+
+    def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
+        """Return why this layer of the model is left out, or None when it may be pruned."""
+        return None if self.allow_pruning(layer) else "left out by the pruning policy"
+
+
+class AllOf(PruningPolicy):
+    """Prunes what each of several policies allows; without any, everything.
+
+    Args:
+        *policies: The policies; the first that leaves a layer out gives the reason.
+
+    Raises:
+        ValueError: One of them is not a policy.
+    """
+
+    def __init__(self, *policies: PruningPolicy):
+        for policy in policies:
+            if not isinstance(policy, PruningPolicy):
+                raise ValueError(
+                    "A pruning policy must be an instance of a PruningPolicy class; "
+                    f"got pruning_policy={policy!r}."
+                )
+        self.policies = policies
+        self.skips_unsupported = any(policy.skips_unsupported for policy in policies)
+
+    def allow_pruning(self, layer: keras.layers.Layer) -> bool:
+        """Return whether every policy allows this layer to be pruned."""
+        return all(policy.allow_pruning(layer) for policy in self.policies)
+
+    def ensure_model_supports_pruning(self, model: keras.Model) -> None:
+        """Raise ValueError when the model does not fit one of the policies."""
+        for policy in self.policies:
+            policy.ensure_model_supports_pruning(model)
+
+    def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
+        """Return the first reason to leave this layer of the model out, or None."""
+        reasons = (policy.skip_reason(layer, model) for policy in self.policies)
+        return next((reason for reason in reasons if reason is not None), None)

@@ -1,0 +1,105 @@
+"""How layers of a model are exchanged: in a copy of its graph, or in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras.src.models.functional import (  # keras has no public names for them
+    Functional,
+    functional_like_constructor,
+)
+
+# What a layer, or another operation of a graph, is exchanged for: itself or a new one.
+Exchange = Callable[[Any], Any]
+
+
+def is_graph(model: Any) -> bool:
+    """Return whether a model is nothing but its graph of layers, so that it can be built anew."""
+    if isinstance(model, Functional):
+        return bool(functional_like_constructor(type(model)))
+    return type(model) is keras.Sequential
+
+
+def rebuild(
+    model: keras.Model, exchange: Exchange, done: dict[int, Any] | None = None
+) -> keras.Model:
+    """Build a model's graph anew, and those of nested models, on exchanged layers.
+
+    Args:
+        model: A Sequential or Functional model.
+        exchange: Asked once for each layer, however often it is called in the graph.
+        done: What layers (by id) have been exchanged for already.
+
+    Returns:
+        A new model of the same name, not compiled.
+    """
+    done = {} if done is None else done
+
+    def exchange_once(layer: Any) -> Any:
+        if id(layer) not in done:
+            nested = is_graph(layer)
+            done[id(layer)] = rebuild(layer, exchange, done) if nested else exchange(layer)
+        return done[id(layer)]
+
+    # Cloning would also compile the new model, with a copy of the optimizer.
+    compiled, model.compiled = model.compiled, False
+    try:
+        clone = keras.models.clone_model(model, clone_function=exchange_once)
+    finally:
+        model.compiled = compiled
+    # Setting the property would set it in the shared layers too, and thaw the frozen ones.
+    clone._trainable = model.trainable
+    return clone
+
+
+def attach_beside(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
+    """Add layers to a built model without calling them: their variables are saved with it."""
+    with _unlocked(model):
+        model.pruning_wrappers = [*getattr(model, "pruning_wrappers", ()), *layers]
+    _forget_training(model)
+
+
+def detach_beside(model: keras.Model) -> None:
+    """Take the layers out again that `attach_beside` has added."""
+    for layer in getattr(model, "pruning_wrappers", ()):
+        model._tracker.untrack(layer)
+    with _unlocked(model):
+        for name in vars(model).keys() & {"pruning_wrappers", "pruning_skipped"}:
+            delattr(model, name)
+    _forget_training(model)
+
+
+def replace_attributes(model: keras.Model, exchange: Exchange) -> None:
+    """Exchange the layers that are held in attributes, of the model or of layers inside it."""
+    for owner in model._flatten_layers():
+        if not is_graph(owner) and exchange(owner) is owner:
+            for layer in list(owner._layers):
+                if (new := exchange(layer)) is not layer:
+                    _replace_attribute(owner, layer, new)
+
+
+def _replace_attribute(owner: Any, layer: Any, new: Any) -> None:
+    with _unlocked(owner):
+        owner._tracker.replace_tracked_value("layers", layer, new)
+        for name, value in list(vars(owner).items()):
+            if any(part is layer for part in keras.tree.flatten(value)):
+                replaced = keras.tree.map_structure(lambda p: new if p is layer else p, value)
+                setattr(owner, name, replaced)
+
+
+def _forget_training(model: keras.Model) -> None:
+    # The compiled step has the constraints in it that the weights had when it was traced.
+    model.train_function = None
+
+
+@contextmanager
+def _unlocked(layer: Any) -> Iterator[None]:
+    """Let sub-layers of a built layer change, as Keras does to enable LoRA."""
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        layer._tracker.lock()
