@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruner import Pruner, PruningEvent
+from pruneplug.pruner import Pruner
+from pruneplug.sparsity import PruningEvent
 
 
 class UpdatePruningStep(keras.callbacks.Callback):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ import numpy as np
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
 from pruneplug.schedules import OneShotSparsity, PruningSchedule
+from pruneplug.sparsity import PruningEvent, WeightSparsity
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
 # How far ahead a schedule is asked for its next update before the engine looks again.
@@ -20,63 +20,6 @@ _HORIZON = 10_000
 
 # What m-by-n masks follow unless they are scheduled: as in TFMOT, their own schedule is ignored.
 _AT_STEP_1 = OneShotSparsity(0.0, step=1)
-
-
-@dataclass(frozen=True)
-class WeightSparsity:
-    """How sparse one weight is.
-
-    Args:
-        name: "<layer>/<weight>".
-        shape: Its shape.
-        target: The sparsity its schedule asked for, in [0, 1).
-        sparsity: Its fraction of zeros, in [0, 1).
-        kept: How many values are kept.
-        threshold: The smallest magnitude kept (of a block, when blocks are pruned).
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    target: float
-    sparsity: float
-    kept: int
-    threshold: float
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-
-def total_sparsity(weights: Iterable[WeightSparsity]) -> float:
-    """Return the fraction of zeros over all weights together, 0 when there are none."""
-    weights = tuple(weights)
-    size = sum(weight.size for weight in weights)
-    return 1.0 - sum(weight.kept for weight in weights) / size if size else 0.0
-
-
-@dataclass(frozen=True)
-class PruningEvent:
-    """A mask update.
-
-    Args:
-        step: The schedule's step it was due at.
-        weights: The weights as they stand after it, those that it did not change included.
-    """
-
-    step: int
-    weights: tuple[WeightSparsity, ...]
-
-    @property
-    def total(self) -> float:
-        """Fraction of zeros over all pruned weights together."""
-        return total_sparsity(self.weights)
-
-    def metrics(self) -> dict[str, float]:
-        """Return the event as flat metrics: sparsity/..., threshold/... and sparsity/total."""
-        sparsities = {f"sparsity/{w.name}": w.sparsity for w in self.weights}
-        thresholds = {f"threshold/{w.name}": w.threshold for w in self.weights}
-        return {**sparsities, **thresholds, "sparsity/total": self.total}
 
 
 class Pruner:
@@ -266,7 +209,7 @@ class _Group:
 
     def weights(self) -> Iterator[WeightSparsity]:
         for layer, name, (weight, mask, threshold) in self._named():
-            kept, size = int(np.count_nonzero(_read(mask))), math.prod(weight.shape)
+            kept, size = int(keras.ops.count_nonzero(mask)), math.prod(weight.shape)
             sparsity = 1.0 - kept / size
             yield WeightSparsity(
                 name=name,
@@ -300,4 +243,9 @@ def _groups(layers: list[PruneLowMagnitude]) -> list[_Group]:
 
 
 def _read(variable: keras.Variable) -> Any:
-    return keras.ops.convert_to_numpy(variable)
+    """Return a variable's value: a NumPy array in host memory, else a tensor on its device."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.ops.convert_to_numpy(variable)
+    tensor = variable.value.read_value()
+    # An array made of a host tensor shares its memory: reading costs no copy.
+    return tensor if "GPU" in tensor.device else np.asarray(tensor)

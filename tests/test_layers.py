@@ -23,13 +23,14 @@ def _row(own: str = "", others: str = "") -> Row:
     return Row(frozenset(own.split()), frozenset(others.split()))
 
 
-RULES = "schedules masks patterns allocation registry policies"
+RULES = "schedules sparsity masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
 BELOW = f"{ENGINE} callbacks training tracking export data models"  # all that a command drives
 
 TABLE = {
     "schedules": _row(),
+    "sparsity": _row(),
     "masks": _row(others="numpy keras"),
     "patterns": _row("masks"),
     "allocation": _row("masks", "numpy"),
@@ -41,7 +42,7 @@ TABLE = {
     "prune": _row(f"{RULES} wrapper surgery", "keras"),
     "pruner": _row(WRAPPED, "numpy keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
-    "callbacks": _row("pruner report", "keras"),
+    "callbacks": _row("sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),
     "training": _row(f"{ENGINE} callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"),
     "export": _row(WRAPPED, "numpy keras tensorflow"),

@@ -1,0 +1,123 @@
+"""What every schedule answers, and the checks and steps they share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, Self
+
+# A step that no training reaches: a schedule asked there answers with the sparsity it ends at.
+_FAR = 2**31 - 1
+
+
+class PruningSchedule(ABC):
+    """Decides at which steps masks are updated and to which sparsity.
+
+    Subclass it and define `__call__` and `get_config` for a schedule of your own; define
+    `due_steps` too when the steps can be computed, and the engine need not ask at every one.
+    """
+
+    @abstractmethod
+    def __call__(self, step: int) -> tuple[bool, float]:
+        """Answer for one step.
+
+        Args:
+            step: The training step, counted from 1.
+
+        Returns:
+            Whether an update is due at this step, and the sparsity it prunes to, in [0, 1).
+        """
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Rebuild a schedule from `get_config`'s answer."""
+        # Schedules written for TFMOT nest their arguments one level deeper.
+        if set(config) == {"class_name", "config"}:
+            config = config["config"]
+        return cls(**config)
+
+    def sparsity(self, step: int) -> float:
+        """Return the sparsity an update at `step` prunes to, in [0, 1)."""
+        return float(self(step)[1])
+
+    def due_steps(self, after: int, until: int) -> Iterator[int]:
+        """Yield, in ascending order, the steps in (after, until] at which an update is due."""
+        return (step for step in range(after + 1, until + 1) if bool(self(step)[0]))
+
+    @property
+    def target(self) -> float:
+        """The sparsity this schedule ends at, in [0, 1)."""
+        return self.sparsity(_FAR)
+
+    def _should_prune_in_step(
+        self, step: int, begin_step: int, end_step: int, frequency: int
+    ) -> bool:
+        # Named as in TFMOT, because schedules written for it call this in their `__call__`.
+        return int(step) in grid(begin_step, end_step, frequency, int(step) - 1, int(step))
+
+
+class FieldSchedule(PruningSchedule):
+    """A schedule whose arguments are its dataclass fields."""
+
+    def __call__(self, step: int) -> tuple[bool, float]:
+        """Return whether an update is due at `step`, and its sparsity."""
+        step = int(step)
+        return any(self.due_steps(step - 1, step)), self.sparsity(step)
+
+    @abstractmethod
+    def sparsity(self, step: int) -> float:
+        """Return the sparsity an update at `step` prunes to, in [0, 1)."""
+
+    @abstractmethod
+    def due_steps(self, after: int, until: int) -> Iterator[int]:
+        """Yield, in ascending order, the steps in (after, until] at which an update is due."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # only dataclasses derive from this
+
+
+def grid(begin_step: int, end_step: int, frequency: int, after: int, until: int) -> range:
+    """Return begin, begin + frequency, ... within (after, until] and up to end (-1: no end)."""
+    first = begin_step + max(0, (after - begin_step) // frequency + 1) * frequency
+    last = until if end_step < 0 else min(until, end_step)
+    return range(first, last + 1, frequency)
+
+
+def check_sparsity(name: str, value: float) -> None:
+    """Raise ValueError unless a sparsity is in [0, 1)."""
+    if not 0.0 <= value < 1.0:
+        raise ValueError(
+            f"{name} must be in [0, 1); got {name}={value!r}. "
+            "Sparsity is the fraction of zeros: write 0.8 for 80 %."
+        )
+
+
+def check_steps(begin_step: int, end_step: int, frequency: int, *, may_be_open: bool) -> None:
+    """Raise ValueError unless steps are whole numbers in order; an open end is -1."""
+    for name, value in [
+        ("begin_step", begin_step),
+        ("end_step", end_step),
+        ("frequency", frequency),
+    ]:
+        if isinstance(value, bool) or int(value) != value:
+            raise ValueError(f"{name} must be a whole number of steps; got {name}={value!r}.")
+    if begin_step < 0:
+        raise ValueError(f"begin_step must be at least 0; got begin_step={begin_step}.")
+    if frequency <= 0:
+        raise ValueError(f"frequency must be at least 1 step; got frequency={frequency}.")
+    if end_step == -1 and may_be_open:
+        return
+    if end_step < 0:
+        allowed = "-1 (never ends) or at least 0" if may_be_open else "at least 0"
+        raise ValueError(f"end_step must be {allowed}; got end_step={end_step}.")
+    if end_step < begin_step:
+        raise ValueError(
+            f"end_step must not come before begin_step; "
+            f"got begin_step={begin_step}, end_step={end_step}."
+        )
