@@ -15,7 +15,7 @@ def build(
     hidden: int = 128,
     dropout: float = 0.25,
 ) -> keras.Model:
-    """Build 3x3 convolutions, each halved by pooling, a hidden layer and a softmax.
+    """Build a 5x5 and 3x3 convolutions, each halved by pooling, a hidden layer and a softmax.
 
     Args:
         input_shape: Shape of one image, (height, width) or (height, width, channels).
@@ -32,7 +32,9 @@ def build(
     """
     inputs, x = image_input(input_shape, "cnn")
     for number, width in enumerate(filters, start=1):
-        x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv_{number}")(x)
+        # The first sees few channels, so a wider look is cheap there.
+        side = 5 if number == 1 else 3
+        x = layers.Conv2D(width, side, padding="same", activation="relu", name=f"conv_{number}")(x)
         # "same" keeps the last row, so that images of any size pass.
         x = layers.MaxPooling2D(2, padding="same", name=f"pool_{number}")(x)
     x = layers.Flatten(name="flatten")(x)
