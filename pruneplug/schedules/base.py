@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from numbers import Integral
 from typing import Any, Self
 
 # A step that no training reaches: a schedule asked there answers with the sparsity it ends at.
@@ -105,8 +106,11 @@ def check_steps(begin_step: int, end_step: int, frequency: int, *, may_be_open: 
         ("end_step", end_step),
         ("frequency", frequency),
     ]:
-        if isinstance(value, bool) or int(value) != value:
-            raise ValueError(f"{name} must be a whole number of steps; got {name}={value!r}.")
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise ValueError(
+                f"{name} must be a whole number of steps; got {name}={value!r}. "
+                "Convert it with int()."
+            )
     if begin_step < 0:
         raise ValueError(f"begin_step must be at least 0; got begin_step={begin_step}.")
     if frequency <= 0:

@@ -60,7 +60,7 @@ class PolynomialDecay(_Ramp):
         final_sparsity: Fraction of zeros from `end_step` on, in [0, 1).
         begin_step: First step at which masks are updated.
         end_step: Last step at which masks are updated, always to exactly `final_sparsity`.
-        power: Exponent of the curve; 1 is a straight line.
+        power: Exponent of the curve, greater than 0; 1 is a straight line.
         frequency: Steps between two updates.
 
     Raises:
@@ -81,6 +81,11 @@ class PolynomialDecay(_Ramp):
     end_step: int
     power: float = 3
     frequency: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.power > 0:
+            raise ValueError(f"power must be greater than 0; got power={self.power!r}.")
 
     def _curve(self, progress: float) -> float:
         left = _float32(_float32(1.0 - progress) ** _float32(self.power))
