@@ -1,0 +1,135 @@
+"""Batches from arrays in memory, in an order that is a function of (seed, epoch)."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class ArrayFeed:
+    """Arrays held once as tensors; batches are gathered inside the compiled loop.
+
+    The order of an epoch is a permutation keyed on (seed, epoch), so that the position in the
+    data is two integers. The last batch may be short, as in Keras' `fit`.
+
+    Args:
+        arrays: A tuple `(x, y)` or `(x, y, sample_weight)`; each may be a structure of arrays
+            with the samples along axis 0.
+        name: What the data is called in errors.
+        batch_size: Samples in a batch, over all replicas.
+        strategy: The `tf.distribute` strategy whose replicas share a batch.
+        seed: Of the order; None keeps the order of the arrays.
+        steps_per_epoch: Batches in an epoch; None takes all of them.
+
+    Raises:
+        TypeError: If a leaf is no array.
+        ValueError: If the arrays differ in length or are empty, or `steps_per_epoch` does not
+            fit.
+    """
+
+    def __init__(
+        self,
+        arrays: tuple[Any, ...],
+        name: str,
+        batch_size: int,
+        strategy: Any,
+        *,
+        seed: int | None = None,
+        steps_per_epoch: int | None = None,
+    ) -> None:
+        self.samples = _samples(arrays, name)
+        self.batch_size = batch_size
+        self.seed = seed
+        available = -(-self.samples // batch_size)
+        self.steps_per_epoch = _steps(steps_per_epoch, available, name)
+        self._tensors = keras.tree.map_structure(_tensor, keras.tree.lists_to_tuples(arrays))
+        self._strategy = strategy
+        self._order = None if seed is None else tf.Variable(self._permutation(0), trainable=False)
+
+    def start(self, epoch: int) -> None:
+        """Bring the order of `epoch`."""
+        if self._order is not None:
+            self._order.assign(self._permutation(epoch))
+
+    def next(self, index: Any) -> Any:
+        """Return batch `index`, split between the replicas if there are several."""
+        first = index * self.batch_size
+        size = self._size(first)
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return self._rows(first, size)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: self._share(first, size, context.replica_id_in_sync_group, replicas)
+        )
+
+    def describe(self) -> dict[str, int | str | bool]:
+        """Return what decides the order of the batches."""
+        return {
+            "kind": "arrays",
+            "samples": self.samples,
+            "batch_size": self.batch_size,
+            "seed": -1 if self.seed is None else self.seed,
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write nothing: epoch and index say it all."""
+
+    def restore(self, step: int, folder: Path) -> None:
+        """Go to the epoch that step `step + 1` belongs to."""
+        self.start(step // self.steps_per_epoch)
+
+    def _permutation(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        key = np.random.SeedSequence([self.seed or 0, epoch])
+        return np.random.Generator(np.random.Philox(key)).permutation(self.samples)
+
+    def _size(self, first: Any) -> Any:
+        # A size known when the loop is traced gives the step a static batch dimension.
+        if self.steps_per_epoch * self.batch_size <= self.samples:
+            return self.batch_size
+        return tf.minimum(tf.constant(self.batch_size, tf.int64), self.samples - first)
+
+    def _share(self, first: Any, size: Any, replica: int, replicas: int) -> Any:
+        begin, end = size * replica // replicas, size * (replica + 1) // replicas
+        return self._rows(first + begin, end - begin)
+
+    def _rows(self, first: Any, size: Any) -> Any:
+        if self._order is None:
+            return tf.nest.map_structure(lambda t: t[first : first + size], self._tensors)
+        rows = tf.slice(self._order, [first], [size])
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), self._tensors)
+
+
+def _tensor(array: Any) -> Any:
+    tensor = tf.convert_to_tensor(array)
+    # Keras' fit does the same, so that both see the same bits.
+    return tf.cast(tensor, keras.config.floatx()) if tensor.dtype.is_floating else tensor
+
+
+def _samples(arrays: tuple[Any, ...], name: str) -> int:
+    leaves = keras.tree.flatten(arrays)
+    for leaf in leaves:
+        if len(getattr(leaf, "shape", ())) == 0:
+            raise TypeError(
+                f"{name} must consist of arrays with the samples along axis 0; "
+                f"got {type(leaf).__name__}. np.asarray(...) makes an array of a list."
+            )
+    lengths = sorted({int(leaf.shape[0]) for leaf in leaves})
+    if len(lengths) != 1 or lengths[0] == 0:
+        raise ValueError(
+            f"{name} must have the same number of samples in every array, at least 1; "
+            f"got samples={lengths}."
+        )
+    return lengths[0]
+
+
+def _steps(steps: int | None, available: int, name: str) -> int:
+    if steps is None:
+        return available
+    if not 1 <= steps <= available:
+        raise ValueError(
+            f"steps_per_epoch must be in [1, {available}], the batches in the {name}; "
+            f"got steps_per_epoch={steps}."
+        )
+    return steps

@@ -1,0 +1,42 @@
+"""Creates the variables of model, optimizer and metrics before anything is traced."""
+
+import contextlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pruneplug.training.feed import Feed
+
+
+def build_state(model: keras.Model, feed: Feed) -> None:
+    """Create every variable that training needs, under the model's distribution strategy.
+
+    Variables born while a step is traced make TensorFlow trace it twice, and under a strategy
+    they fail. Nothing is run, and no batch is used up.
+
+    Args:
+        model: Compiled.
+        feed: Says what a batch looks like.
+    """
+    strategy = model.distribute_strategy
+    alone = strategy.num_replicas_in_sync == 1
+    # A model that is too unusual for Keras' symbolic build is built by tracing it.
+    attempt = contextlib.suppress(Exception) if alone else contextlib.nullcontext()
+    with strategy.scope(), attempt:
+        model._symbolic_build(data_batch=_local_batch(feed, strategy))
+
+
+def _local_batch(feed: Feed, strategy: Any) -> Any:
+    """Return one replica's share of a batch as symbolic tensors."""
+    seen: list[Any] = []
+
+    def look(index: Any) -> Any:
+        batch = feed.next(index)
+        seen.append(
+            keras.tree.map_structure(lambda v: strategy.experimental_local_results(v)[0], batch)
+        )
+        return index
+
+    tf.function(look, autograph=False).get_concrete_function(tf.TensorSpec([], tf.int64))
+    return seen[0]

@@ -1,0 +1,111 @@
+"""One checkpoint: a folder with arrays, a manifest and proof that both are whole."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pruneplug.training.manifest import (
+    FORMAT,
+    DamagedCheckpointError,
+    read_manifest,
+    write_manifest,
+)
+from pruneplug.training.records import (
+    Array,
+    HashingWriter,
+    hash_file,
+    read_records,
+    write_records,
+)
+
+FINAL = "final"
+_ARRAYS = "arrays.npy"
+
+Section = Sequence[tuple[str, Array]]
+"""Arrays with the paths of the variables they come from, in order."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint.
+
+    Args:
+        step: Optimizer steps taken.
+        facts: Whatever JSON can hold.
+        sections: Arrays by section name. May be lazy when written; lists when read.
+        needs: Steps of other checkpoints that this one refers to, kept as long as it is.
+        path: The folder it was read from.
+    """
+
+    step: int
+    facts: Mapping[str, Any]
+    sections: Mapping[str, Section]
+    needs: Sequence[int] = ()
+    path: Path = Path()
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Return the content of a checkpoint's folder after verifying all of it.
+
+    Raises:
+        DamagedCheckpointError: If anything is missing or differs by a single bit.
+        ValueError: If it was written in another format.
+    """
+    manifest = read_manifest(folder)
+    if folder.name not in (FINAL, folder_name(manifest["step"])):
+        raise DamagedCheckpointError(f"{folder}: holds step {manifest['step']}")
+    sections: dict[str, list[tuple[str, Array]]] = {name: [] for name in manifest["sections"]}
+    entries = manifest["arrays"]
+    arrays = read_records(folder / _ARRAYS, [entry["dtype"] for entry in entries])
+    for entry, array in zip(entries, arrays, strict=True):
+        sections[entry["section"]].append((entry["path"], array))
+    return Checkpoint(manifest["step"], manifest["facts"], sections, manifest["needs"], folder)
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, extra: Callable[[Path], None]) -> None:
+    """Write a checkpoint into an empty folder and wait until it is on the disk.
+
+    Args:
+        folder: Its own folder.
+        checkpoint: The content.
+        extra: Writes further files into the folder it is given.
+    """
+    entries: list[dict[str, Any]] = []
+    with (folder / _ARRAYS).open("wb") as file:
+        writer = HashingWriter(file)
+        for section, arrays in checkpoint.sections.items():
+            for path, array in arrays:
+                write_records(writer, [array])
+                entries.append({"section": section, "path": path, "dtype": array.dtype.name})
+    extra(folder)
+    files = {path.name: hash_file(path) for path in folder.iterdir() if path.name != _ARRAYS}
+    files[_ARRAYS] = (writer.size, writer.hexdigest())
+    manifest = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "files": {name: {"size": size, "sha256": sha} for name, (size, sha) in files.items()},
+        "sections": list(checkpoint.sections),
+        "arrays": entries,
+        "needs": list(checkpoint.needs),
+        "facts": checkpoint.facts,
+    }
+    write_manifest(folder, manifest)
+    for file_path in folder.iterdir():
+        sync(file_path)
+    sync(folder)
+
+
+def folder_name(step: int) -> str:
+    """Return the name of the folder that holds the checkpoint of a step."""
+    return f"step-{step:08d}"
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of files in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""Metrics on their way to the tracker: nothing that happens there may stop training."""
+
+import warnings
+from collections.abc import Mapping
+
+from pruneplug.tracking.base import Tracker
+
+
+class MetricLog:
+    """Hands metrics to a tracker and turns its first failure into a warning.
+
+    Args:
+        tracker: Started and finished by its owner.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._failed = False
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log metrics measured after `step` optimizer steps."""
+        try:
+            self._tracker.log_metrics(metrics, step)
+        except Exception as error:
+            if not self._failed:
+                self._failed = True
+                warnings.warn(
+                    f"The tracker failed at step {step}, training goes on: {error!r}.",
+                    stacklevel=2,
+                )
+
+    def describe(self) -> dict[str, str]:
+        """Return where the run is tracked, {} if the tracker does not say."""
+        try:
+            return self._tracker.describe()
+        except Exception:
+            return {}

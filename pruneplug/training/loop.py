@@ -1,0 +1,100 @@
+"""The compiled call that runs n steps of a model: training or evaluation."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pruneplug.training.feed import Feed
+
+_INDEX = tf.TensorSpec([], tf.int64)
+
+
+class StepLoop:
+    """Runs any number of batches of a feed through one compiled call, without retracing.
+
+    Each step is what Keras' own `fit` or `evaluate` would run, under the model's distribution
+    strategy and `jit_compile` setting, so the weights are bit-identical to theirs.
+
+    Args:
+        model: Compiled.
+        feed: Where the batches come from.
+        step: `model.train_step` or `model.test_step`.
+    """
+
+    def __init__(self, model: keras.Model, feed: Feed, step: Callable[[Any], Any]) -> None:
+        self._model = model
+        self._feed = feed
+        self._strategy = model.distribute_strategy
+        if self._strategy.num_replicas_in_sync == 1:
+            # A function of its own would forbid the merge between several replicas.
+            step = tf.function(step, reduce_retracing=True, jit_compile=model.jit_compile)
+        self._step = step
+        convert = tf.autograph.experimental.do_not_convert
+        self._one = tf.function(convert(self._one_step), input_signature=[_INDEX])
+        self._many = tf.function(convert(self._n_steps), input_signature=[_INDEX, _INDEX])
+
+    def trace(self) -> frozenset[str]:
+        """Trace without running, which creates every variable; return the names of the logs."""
+        outputs = self._many.get_concrete_function().structured_outputs
+        return frozenset(outputs) if isinstance(outputs, Mapping) else frozenset()
+
+    def run(self, first: int, count: int) -> dict[str, Any]:
+        """Run batches `first` to `first + count - 1` of the epoch.
+
+        Returns:
+            What the last step returned, as tensors.
+        """
+        outputs: dict[str, Any] = self._many(
+            tf.constant(first, tf.int64), tf.constant(count, tf.int64)
+        )
+        return outputs
+
+    def read(self, logs: Mapping[str, Any] | None) -> dict[str, float]:
+        """Return the metrics on the host.
+
+        A custom step may return other names than the model's metrics; then its last value counts,
+        as in Keras.
+
+        Args:
+            logs: What `run` returned; None reads the model's metrics whatever their names.
+        """
+        metrics = self._model.get_metrics_result()
+        return _floats(metrics if logs is None or set(metrics) == set(logs) else logs)
+
+    def _one_step(self, index: Any) -> Any:
+        outputs = self._strategy.run(self._step, args=(self._feed.next(index),))
+        return keras.tree.map_structure(self._reduce, outputs)
+
+    def _n_steps(self, first: Any, count: Any) -> Any:
+        specs = self._one.get_concrete_function().structured_outputs
+        _, outputs = tf.while_loop(
+            lambda index, _: index < first + count,
+            lambda index, _: (index + 1, self._one(index)),
+            (first, tf.nest.map_structure(_zeros, specs)),
+            shape_invariants=(
+                first.shape,
+                tf.nest.map_structure(lambda spec: spec.shape, specs),
+            ),
+        )
+        return outputs
+
+    def _reduce(self, value: Any) -> Any:
+        if not isinstance(value, tf.distribute.DistributedValues):
+            return value
+        return tf.reduce_mean(tf.stack(self._strategy.experimental_local_results(value)), axis=0)
+
+
+def _zeros(spec: Any) -> Any:
+    return tf.zeros([size or 0 for size in spec.shape], spec.dtype)
+
+
+def _floats(logs: Mapping[str, Any]) -> dict[str, float]:
+    result: dict[str, float] = {}
+    for name, value in logs.items():
+        if isinstance(value, Mapping):
+            result.update(_floats(value))
+        else:
+            result[name] = float(value)
+    return result

@@ -1,0 +1,79 @@
+"""Arrays on disk: consecutive `.npy` records in one file, hashed while they are written."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import ml_dtypes
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# NumPy has no name for these in its file format: they travel as unsigned integers.
+_EXTENDED = {
+    name: np.dtype(getattr(ml_dtypes, name))
+    for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+}
+
+
+class HashingWriter:
+    """Passes bytes on to a file and keeps their SHA-256 and number."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        """Write `data`, a bytes-like object, and return its length in bytes."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of all bytes so far."""
+        return self._hash.hexdigest()
+
+
+def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:
+    """Append each array as one `.npy` record, without a copy of contiguous ones.
+
+    Raises:
+        TypeError: If an array holds Python objects.
+    """
+    for array in arrays:
+        plain = _plain(np.asarray(array))
+        header = np.lib.format.header_data_from_array_1_0(plain)
+        np.lib.format.write_array_header_1_0(writer, header)
+        writer.write(plain.reshape(-1).view(np.uint8).data)
+
+
+def read_records(path: Path, dtypes: Iterable[str]) -> Iterator[Array]:
+    """Yield the arrays of a file, given the names of their dtypes in order.
+
+    Raises:
+        ValueError: If the file holds something else than arrays, or fewer of them.
+    """
+    with path.open("rb") as file:
+        for dtype in dtypes:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            yield array.view(_EXTENDED[dtype]) if dtype in _EXTENDED else array
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Return a file's size in bytes and its SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _plain(array: Array) -> Array:
+    if array.dtype.hasobject:
+        raise TypeError(f"An array must hold numbers; got dtype={array.dtype}.")
+    if not array.flags.c_contiguous:
+        array = array.copy(order="C")
+    if array.dtype.name in _EXTENDED:
+        return array.view(np.dtype(f"u{array.dtype.itemsize}"))
+    return array

@@ -1,0 +1,33 @@
+"""What a training run returns."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from pruneplug.report import SparsityReport
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The outcome of a training run.
+
+    Args:
+        steps: Optimizer steps taken.
+        metrics: Of the model that is returned: loss and metrics of its epoch, `val_` on the
+            validation data, `test_` on the test data.
+        report: Sparsity by weight.
+        model: Stripped of pruning: the original architecture, with sparse weights.
+        history: Metrics by epoch, as in Keras' `History.history`.
+        best_step: The step the model is from; None if it is simply the last one, because no
+            epoch with validation had reached the target sparsity.
+        checkpoint: The folder of the final checkpoint; None without a folder.
+    """
+
+    steps: int
+    metrics: dict[str, float]
+    report: SparsityReport
+    model: keras.Model
+    history: dict[str, list[float]]
+    best_step: int | None
+    checkpoint: Path | None

@@ -1,0 +1,94 @@
+"""Everything in memory that decides how a run goes on: variables and random states."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.random.seed_generator import global_seed_generator
+
+from pruneplug.training.checkpoint import Section
+from pruneplug.training.records import Array
+
+
+def state_variables(model: keras.Model) -> dict[str, list[Any]]:
+    """Return every variable that training changes, by section.
+
+    The model's own include masks, thresholds, pruning steps and the state of its seed
+    generators; metrics hold the sums of the epoch so far.
+    """
+    return {
+        "model": list(model.variables),
+        "optimizer": list(model.optimizer.variables),
+        "metrics": list(model.metrics_variables),
+        "random": [global_seed_generator().state],
+    }
+
+
+def read_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
+    """Yield path and value of each variable, one copy at a time."""
+    for variable in variables:
+        yield variable.path, keras.ops.convert_to_numpy(variable)
+
+
+def assign_variables(variables: Sequence[Any], values: Sequence[Array]) -> None:
+    """Assign one value to each variable."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def restore_variables(model: keras.Model, sections: Mapping[str, Section]) -> None:
+    """Assign a checkpoint's arrays to the variables of a model of the same architecture.
+
+    Raises:
+        ValueError: If number, shape, dtype or name of a variable differs, with the differences.
+    """
+    own = state_variables(model)
+    found = [
+        difference
+        for name, variables in own.items()
+        for difference in _differences(name, variables, sections[name])
+    ]
+    if found:
+        raise ValueError(
+            "A checkpoint must come from the same architecture and optimizer; got:\n- "
+            + "\n- ".join(found[:10])
+            + "\nBuild the model as it was, or use another folder."
+        )
+    for name, variables in own.items():
+        assign_variables(variables, [array for _, array in sections[name]])
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of Python's and NumPy's global generators, fit for JSON."""
+    version, words, gauss = random.getstate()
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Set both generators to what `random_state` returned."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, np.uint32), *rest))
+
+
+def _differences(section: str, variables: Sequence[Any], arrays: Section) -> Iterator[str]:
+    if len(variables) != len(arrays):
+        yield f"{section}: {len(arrays)} variables in the checkpoint, {len(variables)} here"
+    for variable, (path, array) in zip(variables, arrays, strict=False):
+        shape, dtype = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+        if (shape, dtype, _stem(variable.path)) != (array.shape, array.dtype.name, _stem(path)):
+            there = f"{path} {array.shape} {array.dtype.name}"
+            yield f"{section}: {there} in the checkpoint, {variable.path} {shape} {dtype} here"
+
+
+def _stem(path: str) -> str:
+    # Keras numbers automatic names within a process: dense_2 here may be dense there.
+    words = path.replace("/", "_").split("_")
+    return "_".join(word for word in words if not word.isdigit())

@@ -1,0 +1,189 @@
+"""The Trainer: prunes a model while it trains, and returns it stripped."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from pruneplug.policies import PruningPolicy
+from pruneplug.pruner import Pruner
+from pruneplug.schedules import PruningSchedule
+from pruneplug.tracking.base import NullTracker, Tracker
+from pruneplug.training.best import Best
+from pruneplug.training.build import build_state
+from pruneplug.training.callback_state import CallbackState
+from pruneplug.training.checkpoint_store import CheckpointStore
+from pruneplug.training.events import Plan
+from pruneplug.training.feed import Data, train_feed
+from pruneplug.training.log import MetricLog
+from pruneplug.training.loop import StepLoop
+from pruneplug.training.outcome import finish, stored_result
+from pruneplug.training.persistence import Keeper
+from pruneplug.training.preparation import Pruning, callback_list, check_monitor, evaluation
+from pruneplug.training.progress import Progress
+from pruneplug.training.result import TrainingResult
+from pruneplug.training.resume import check_identity, find_checkpoint, identity
+from pruneplug.training.schedule_check import check_schedules
+from pruneplug.training.session import Session
+
+
+class Trainer:
+    """Prunes a Keras model while it trains, many steps to a compiled call.
+
+    Args:
+        model: A Keras model; one from `prune_low_magnitude` brings its own schedules.
+        schedule: When masks are updated and how sparse they are.
+        block_size: Rows and columns of the blocks that are pruned together.
+        block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
+        sparsity_m_by_n: (m, n) for m zeros in every n consecutive values.
+        pruning_policy: Decides layer by layer what is pruned.
+        optimizer: As in `compile`.
+        loss: As in `compile`.
+        metrics: As in `compile`.
+        epochs: Passes over the training data.
+        batch_size: Samples in a batch of arrays, over all replicas.
+        seed: Of everything random; the same seed gives the same bits on the same machine.
+        callbacks: Ordinary Keras callbacks. One that wants every batch costs speed.
+        tracker: Takes the metrics; started and finished by its owner.
+        folder: Checkpoints go to `folder/checkpoints`; None writes none.
+        checkpoint_every: Steps between two checkpoints; None saves at epoch ends.
+        keep_checkpoints: Number of newest checkpoints to keep, besides the best.
+        resume: "auto" continues from the newest valid checkpoint in `folder`, if any; "never"
+            starts afresh; else the path of a checkpoint or of a run's folder.
+        jit_compile: As in `compile`.
+        monitor: The metric that decides which epoch's model is returned, among those that have
+            reached the target sparsity.
+        progress: Shows a progress line.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        schedule: PruningSchedule | None = None,
+        *,
+        block_size: Sequence[int] = (1, 1),
+        block_pooling_type: str = "AVG",
+        sparsity_m_by_n: Sequence[int] | None = None,
+        pruning_policy: PruningPolicy | None = None,
+        optimizer: Any = "adam",
+        loss: Any = "sparse_categorical_crossentropy",
+        metrics: Any = ("accuracy",),
+        epochs: int = 10,
+        batch_size: int = 32,
+        seed: int = 0,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        tracker: Tracker | None = None,
+        folder: Path | str | None = None,
+        checkpoint_every: int | None = None,
+        keep_checkpoints: int = 2,
+        resume: str = "never",
+        jit_compile: bool | Literal["auto"] = "auto",
+        monitor: str = "val_loss",
+        progress: bool | Progress = False,
+    ) -> None:
+        _check_counts(epochs=epochs, batch_size=batch_size, keep_checkpoints=keep_checkpoints)
+        if checkpoint_every is not None:
+            _check_counts(checkpoint_every=checkpoint_every)
+        if folder is None and (resume == "auto" or checkpoint_every is not None):
+            raise ValueError(
+                "folder must be given to write or resume checkpoints; got folder=None with "
+                f"resume={resume!r}, checkpoint_every={checkpoint_every}."
+            )
+        self.model = model
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+        self.monitor, self.resume = monitor, resume
+        self._pruning = Pruning(
+            schedule,
+            {
+                "block_size": block_size,
+                "block_pooling_type": block_pooling_type,
+                "sparsity_m_by_n": sparsity_m_by_n,
+                "pruning_policy": pruning_policy,
+            },
+        )
+        self._compile = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "metrics": list(metrics) if isinstance(metrics, tuple) else metrics,
+            "jit_compile": jit_compile,
+        }
+        self._callbacks = tuple(callbacks)
+        self._log = MetricLog(tracker or NullTracker())
+        self._store = (
+            None
+            if folder is None
+            else CheckpointStore(Path(folder) / "checkpoints", keep_checkpoints)
+        )
+        self._checkpoint_every = checkpoint_every
+        self._progress = Progress() if progress is True else progress or None
+
+    def fit(
+        self,
+        train: Data,
+        validation: Data | None = None,
+        test: Data | None = None,
+        steps_per_epoch: int | None = None,
+    ) -> TrainingResult:
+        """Train, prune, and return the best model that has reached the target sparsity.
+
+        Args:
+            train: A batched `tf.data.Dataset`, or `(x, y)` or `(x, y, sample_weight)` arrays,
+                which are shuffled anew in every epoch.
+            validation: Evaluated at the end of every epoch.
+            test: Evaluated once, at the end, with the model that is returned.
+            steps_per_epoch: Batches in an epoch; None takes all of the training data.
+
+        Raises:
+            TypeError: If data is neither arrays nor a data set.
+            ValueError: If data, schedule, monitor or checkpoint do not fit; before training.
+        """
+        checkpoint = find_checkpoint(self._store, self.resume, self.epochs)
+        keras.utils.set_random_seed(self.seed)
+        session = self._prepare(train, validation, steps_per_epoch)
+        own = identity(session.pruner, session.feed, self.seed)
+        if checkpoint is not None:
+            check_identity(checkpoint, own)
+            if checkpoint.facts["outcome"] is not None:
+                return stored_result(session.model, checkpoint)
+        tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
+        session.callbacks.on_train_begin()
+        keeper = Keeper(self._store, session, CallbackState(session.callbacks.callbacks), own)
+        if checkpoint is not None:
+            keeper.restore(checkpoint)
+        session.begin()
+        session.run(keeper.save)
+        return finish(session, tested, keeper)
+
+    def _prepare(
+        self, train: Data, validation: Data | None, steps_per_epoch: int | None
+    ) -> Session:
+        """Wrap, compile and trace: afterwards every variable exists and nothing has been run."""
+        model = self._pruning.wrap(self.model)
+        feed = train_feed(
+            train, self.batch_size, self.seed, steps_per_epoch, model.distribute_strategy
+        )
+        plan = Plan(self.epochs, feed.steps_per_epoch, self._checkpoint_every)
+        model.compile(**self._compile)
+        model.stop_training = False
+        callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
+        build_state(model, feed)
+        loop = StepLoop(model, feed, model.train_step)
+        names = loop.trace()
+        pruner = Pruner(model)
+        check_schedules(self._pruning.schedules(pruner.layers), plan.total_steps)
+        validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
+        check_monitor(self.monitor, names, validated)
+        best = Best(self.monitor)
+        return Session(
+            model, pruner, plan, feed, loop, validated, callbacks, self._log, best, self._progress
+        )
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number, at least 1; got {name}={value!r}.")

@@ -1,0 +1,29 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pruneplug.training.build import build_state
+from pruneplug.training.dataset_feed import DatasetFeed
+from pruneplug.training.feed import evaluation_feed
+
+ARRAYS = (np.zeros((6, 4)), np.zeros(6))
+
+
+def test_creates_model_optimizer_and_metrics_without_using_a_batch() -> None:
+    model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    dataset = tf.data.Dataset.from_tensor_slices((np.eye(6), np.arange(6))).batch(2)
+    feed = DatasetFeed(dataset, "data", model.distribute_strategy)
+    build_state(model, feed)
+    assert model.built
+    assert len(model.optimizer.variables) == 2 + 4
+    assert len(model.metrics_variables) == 4
+    assert feed.next(tf.constant(0, tf.int64))[1].numpy().tolist() == [0, 1]
+
+
+def test_leaves_what_it_cannot_build_to_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile("adam", "mse")
+    monkeypatch.setattr(model, "compute_metrics", None)
+    build_state(model, evaluation_feed(ARRAYS, "data", 2, model.distribute_strategy))

@@ -1,0 +1,42 @@
+import hashlib
+import io
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from pruneplug.training.records import HashingWriter, hash_file, read_records, write_records
+
+ARRAYS = [
+    np.arange(6, dtype="float32").reshape(2, 3),
+    np.array(3, "int64"),
+    np.zeros((0, 4)),
+    np.array([True, False]),
+    np.arange(6).reshape(2, 3).T,
+    np.array([0.5, -1.25, np.nan]).astype(ml_dtypes.bfloat16),
+]
+
+
+def test_arrays_come_back_with_every_bit(tmp_path: Path) -> None:
+    path = tmp_path / "arrays"
+    with path.open("wb") as file:
+        writer = HashingWriter(file)
+        write_records(writer, ARRAYS)
+    assert hash_file(path) == (writer.size, writer.hexdigest())
+    assert writer.hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+    back = list(read_records(path, [array.dtype.name for array in ARRAYS]))
+    for one, other in zip(ARRAYS, back, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert one.tobytes() == other.tobytes()
+
+
+def test_refuses_python_objects() -> None:
+    with pytest.raises(TypeError, match="must hold numbers; got dtype=object"):
+        write_records(HashingWriter(io.BytesIO()), [np.array([print])])
+
+
+def test_never_unpickles(tmp_path: Path) -> None:
+    np.save(tmp_path / "evil.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        list(read_records(tmp_path / "evil.npy", ["object"]))

@@ -1,0 +1,68 @@
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from pruneplug.training.state import (
+    random_state,
+    read_variables,
+    restore_random_state,
+    restore_variables,
+    state_variables,
+)
+
+
+def build(units: int = 3, dtype: str = "float32") -> keras.Model:
+    layers = [keras.Input((2,)), keras.layers.Dense(units, dtype=dtype), keras.layers.Dropout(0.5)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def sections(model: keras.Model) -> dict:  # type: ignore[type-arg]
+    return {n: list(read_variables(variables)) for n, variables in state_variables(model).items()}
+
+
+def test_restores_a_model_whose_automatic_names_differ() -> None:
+    model, other = build(), build()
+    assert model.variables[0].path != other.variables[0].path
+    saved = sections(model)
+    restore_variables(other, saved)
+    for name, arrays in sections(other).items():
+        for (_, one), (_, two) in zip(arrays, saved[name], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_covers_seed_generators_and_bfloat16() -> None:
+    saved = sections(build(dtype="bfloat16"))
+    assert any("seed_generator" in path for path, _ in saved["model"])
+    assert saved["model"][0][1].dtype.name == "bfloat16"
+    restore_variables(build(dtype="bfloat16"), saved)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: build(4), r"model: .*dense/kernel \(2, 3\) float32 in the checkpoint, .*\(2, 4\)"),
+        (lambda: build(dtype="float64"), "float32 in the checkpoint, .* float64 here"),
+        (lambda: keras.Sequential([build()]), "variables in the checkpoint"),
+    ],
+)
+def test_shows_how_another_architecture_differs(model: object, message: str) -> None:
+    saved = sections(build())
+    other = model()  # type: ignore[operator]
+    other.compile("sgd", "mse")
+    with pytest.raises(ValueError, match=message):
+        restore_variables(other, saved)
+
+
+def test_random_states_go_through_json() -> None:
+    import json
+
+    random.gauss(0, 1), np.random.normal()
+    state = json.loads(json.dumps(random_state()))
+    expected = random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()
+    restore_random_state(state)
+    assert (random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()) == expected
