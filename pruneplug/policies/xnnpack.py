@@ -63,14 +63,15 @@ class _Graph:
 
     def __init__(self, model: keras.Model):
         functional = getattr(model, "_functional", model)
-        if not model.built or not hasattr(functional, "_nodes"):
+        if not model.built or not hasattr(functional, "_nodes_by_depth"):
             raise ValueError(
                 f"Model '{model.name}' ({type(model).__name__}) must be a built Sequential or "
                 "Functional model to be checked for XNNPACK."
             )
         self._links = [
             (parent.operation, node.operation)
-            for node in functional._nodes
+            for nodes in functional._nodes_by_depth.values()
+            for node in nodes
             for parent in node.parent_nodes
         ]
         self.inputs = [tensor._keras_history.operation for tensor in functional.inputs]
