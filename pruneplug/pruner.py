@@ -118,7 +118,7 @@ class Pruner:
     def _counted(self) -> int:
         """Return the optimizer steps counted in the graph; -1 before the first training."""
         # A layer that was frozen for a while has missed some.
-        steps = [int(layer.pruning_step) for layer in self.layers if layer.pruning_vars]
+        steps = (int(_scalar(layer.pruning_step)) for layer in self.layers if layer.pruning_vars)
         return max(steps, default=-1)
 
     def _update(self, after: int) -> PruningEvent | None:
@@ -217,7 +217,7 @@ class _Group:
                 target=self._target(layer, sparsity),
                 sparsity=sparsity,
                 kept=kept,
-                threshold=float(threshold),
+                threshold=_scalar(threshold),
             )
 
     def _target(self, layer: PruneLowMagnitude, sparsity: float) -> float:
@@ -249,3 +249,8 @@ def _read(variable: keras.Variable) -> Any:
     tensor = variable.value.read_value()
     # An array made of a host tensor shares its memory: reading costs no copy.
     return tensor if "GPU" in tensor.device else np.asarray(tensor)
+
+
+def _scalar(variable: keras.Variable) -> float:
+    # Under a distribution strategy a variable is no number itself.
+    return float(keras.ops.convert_to_numpy(variable))
