@@ -195,13 +195,20 @@ def _named(attribute: str, value: Any, alone: bool) -> list[tuple[str, Any]]:
 
 def _sublayers(layer: Any) -> list[tuple[str, Any]]:
     """Name the layers that a user's own layer is made of by the attributes that hold them."""
-    names = {
-        id(part): "/".join(map(str, (attribute, *path)))
-        for attribute, value in vars(layer).items()
-        for path, part in keras.tree.flatten_with_path(value)
-    }
+    names = {id(part): path for path, part in _contents(vars(layer))}
     inside = layer._flatten_layers(include_self=False, recursive=False)
     return [(names.get(id(part), part.name), part) for part in inside]
+
+
+def _contents(container: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what dicts and lists hold, with its path: "blocks/0"."""
+    for key, value in container.items():
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value))
+        if isinstance(value, Mapping):
+            yield from _contents(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _layers_inside(layer: Any) -> list[keras.layers.Layer]:

@@ -20,7 +20,7 @@ def is_graph(model: Any) -> bool:
     """Return whether a model is nothing but its graph of layers, so that it can be built anew."""
     if isinstance(model, Functional):
         return bool(functional_like_constructor(type(model)))
-    return type(model) is keras.Sequential
+    return isinstance(model, keras.Sequential)
 
 
 def rebuild(
@@ -47,12 +47,33 @@ def rebuild(
     # Cloning would also compile the new model, with a copy of the optimizer.
     compiled, model.compiled = model.compiled, False
     try:
-        clone = keras.models.clone_model(model, clone_function=exchange_once)
+        clone = keras.models.clone_model(model, _inputs_like(model), exchange_once)
     finally:
         model.compiled = compiled
+    _keep_class(clone, model)
     # Setting the property would set it in the shared layers too, and thaw the frozen ones.
     clone._trainable = model.trainable
     return clone
+
+
+def _inputs_like(model: keras.Model) -> Any:
+    """Make inputs of the same names; Keras would number them anew."""
+    if isinstance(model, keras.Sequential):
+        return None  # Keras keeps the name there
+
+    def again(tensor: Any) -> Any:
+        layer = tensor._keras_history.operation
+        return type(layer).from_config(layer.get_config()).output
+
+    return keras.tree.map_structure(again, model.input)
+
+
+def _keep_class(clone: keras.Model, model: keras.Model) -> None:
+    """Let the copy of a subclassed Sequential be of its class too, with what it holds besides."""
+    if isinstance(model, keras.Sequential) and type(clone) is not type(model):
+        clone.__class__ = type(model)
+        for name in vars(model).keys() - vars(clone).keys():
+            setattr(clone, name, getattr(model, name))
 
 
 def attach_beside(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
@@ -85,9 +106,22 @@ def _replace_attribute(owner: Any, layer: Any, new: Any) -> None:
     with _unlocked(owner):
         owner._tracker.replace_tracked_value("layers", layer, new)
         for name, value in list(vars(owner).items()):
-            if any(part is layer for part in keras.tree.flatten(value)):
-                replaced = keras.tree.map_structure(lambda p: new if p is layer else p, value)
+            if (replaced := _replaced(value, layer, new)) is not value:
                 setattr(owner, name, replaced)
+
+
+def _replaced(value: Any, old: Any, new: Any) -> Any:
+    """Return a value in which one layer is exchanged, in containers too; itself if it is not."""
+    if value is old:
+        return new
+    if isinstance(value, list | tuple):
+        items = [_replaced(item, old, new) for item in value]
+        changed = any(a is not b for a, b in zip(items, value, strict=True))
+        return (tuple(items) if isinstance(value, tuple) else items) if changed else value
+    if isinstance(value, dict):
+        entries = {key: _replaced(item, old, new) for key, item in value.items()}
+        return entries if any(entries[key] is not value[key] for key in value) else value
+    return value
 
 
 def _forget_training(model: keras.Model) -> None:

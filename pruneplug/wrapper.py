@@ -62,6 +62,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
+        kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
         self.pruning_schedule = _check_schedule(pruning_schedule)
         self.block_size = tuple(block_size)
