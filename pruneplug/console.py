@@ -61,7 +61,9 @@ def held_back() -> Iterator[None]:
 
 
 def _layer_table(layers: Mapping[str, Mapping[str, Any]], skipped: Iterable[Skipped]) -> Table:
-    table = Table("weight", "shape", title="Sparsity by layer", title_justify="left")
+    table = Table(title="Sparsity by layer", title_justify="left")
+    table.add_column("weight", overflow="fold")
+    table.add_column("shape", overflow="fold")
     for column in ("target", "sparsity", "kept"):
         table.add_column(column, justify="right")
     for name, layer in layers.items():

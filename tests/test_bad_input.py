@@ -54,7 +54,7 @@ def write_inputs(folder: Path) -> set[Path]:
         ("sparsity=0.5,0.8", ["sparsity=0.5,0.8", "--multirun"]),
         ("sparsity=1.2", ["sparsity must lie in [0, 1); got sparsity=1.2"]),
         ("schedule.begin=0.8 schedule.end=0.5", ["schedule.begin=0.8", "schedule.end=0.5"]),
-        ("schedule=constant schedule.begin=9000 schedule.end=9999", ["1230 planned steps", "9000"]),
+        ("schedule=constant schedule.begin=9000 schedule.end=9999", ["1640 planned steps", "9000"]),
         ("data=npz", ["data.path must be given"]),
         ("data=npz data.path=missing.npz", ["data.path", "missing.npz"]),
         ("data=npz data.path=text.npz", ["text.npz must be an .npz file"]),

@@ -140,8 +140,8 @@ def test_settings_go_out_as_yaml_and_flat() -> None:
     flat: dict[str, Any] = flatten(chosen)
     assert flat["sparsity"] == 0.5
     assert flat["block.size"] == "[2, 3]"
-    assert flat["trainer.epochs"] == 30
+    assert flat["trainer.epochs"] == 40
 
 
 def test_options_leave_the_name_out() -> None:
-    assert options(settings().model) == {"hidden": [128, 64], "dropout": 0.0}
+    assert options(settings().model) == {"hidden": [256, 128], "dropout": 0.0}
