@@ -14,8 +14,9 @@ class StepCounter:
     def __init__(self, step: keras.Variable):
         self.step = step
         # Not part of the model's state: the engine derives it from step and schedule.
+        # (A function sets it, since Keras defers the values of what is built inside a trace.)
         self.dense_step = keras.Variable(
-            -1,
+            lambda shape, dtype: ops.full(shape, -1, dtype),
             shape=(),
             dtype=step.dtype,
             trainable=False,
