@@ -1,6 +1,7 @@
 """Set up the process before TensorFlow is imported, and every test's random state."""
 
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -9,6 +10,23 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # TFMOT sets TF_USE_LEGACY_KERAS on import; Keras 3 must be loaded before a parity test does that.
 import keras
 import pytest
+
+# The parity tests record under this name how often they compared pruneplug with TFMOT.
+COMPARED = "compared with TFMOT"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much was compared, over all workers."""
+    passed = [r for r in terminalreporter.getreports("passed") if r.when == "call"]
+    counts = [count for r in passed for name, count in r.user_properties if name == COMPARED]
+    if counts:
+        terminalreporter.write_line(f"{COMPARED}: {sum(counts)} cases in {len(counts)} tests")
+
+
+@pytest.fixture
+def compared(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
+    """Record how many cases a test has compared with the reference."""
+    return lambda count: record_property(COMPARED, count)
 
 
 @pytest.fixture(autouse=True)
