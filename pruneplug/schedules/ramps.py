@@ -38,7 +38,8 @@ class _Ramp(FieldSchedule):
         """Return the curve's value, held at both ends outside [begin_step, end_step]."""
         if step >= self.end_step:
             return self.final_sparsity
-        span = _float32(self.end_step - self.begin_step)
+        # A ramp may begin where it ends: all steps before are at its beginning then.
+        span = _float32(max(self.end_step - self.begin_step, 1))
         return self._curve(max(0.0, _float32(_float32(step - self.begin_step) / span)))
 
     def due_steps(self, after: int, until: int) -> Iterator[int]:
