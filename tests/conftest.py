@@ -32,5 +32,6 @@ def compared(record_property: Callable[[str, object], None]) -> Callable[[int], 
 @pytest.fixture(autouse=True)
 def _fresh_keras() -> None:
     """Give every test the same seeds, and layer names that start from `dense` again."""
-    keras.utils.clear_session()
+    # Collecting garbage takes most of a second with TensorFlow loaded, and there are many tests.
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
