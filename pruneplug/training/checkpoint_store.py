@@ -1,10 +1,13 @@
 """The checkpoints of a run: written aside, renamed, then pointed to; old ones removed."""
 
+import math
 import os
 import shutil
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pruneplug.training.checkpoint import (
     FINAL,
@@ -25,11 +28,24 @@ class CheckpointStore:
     Args:
         folder: Created when the first one is saved.
         keep: Number of newest ones to keep, at least 1.
+        keep_seconds: Keep one in so many seconds for good; None keeps none.
+        clock: Returns the time in seconds since 1970.
+        writes: False for all workers of a cluster but one, which read what that one writes.
     """
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keep: int = 2,
+        keep_seconds: float | None = None,
+        clock: Callable[[], float] = time.time,
+        writes: bool = True,
+    ) -> None:
         self.folder = folder
         self._keep = keep
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self.writes = writes
 
     def save(
         self,
@@ -48,12 +64,15 @@ class CheckpointStore:
             The checkpoint's folder.
         """
         name = FINAL if final else folder_name(checkpoint.step)
+        if not self.writes:
+            _read_along(checkpoint)
+            return self.folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         draft = self.folder / f".{name}.{os.getpid()}.draft"
         draft.mkdir()
         try:
-            write_checkpoint(draft, checkpoint, extra)
+            write_checkpoint(draft, checkpoint, extra, self._clock())
             target = self._publish(draft, name)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -106,21 +125,37 @@ class CheckpointStore:
 
     def _rotate(self) -> None:
         steps = self.steps()
-        kept = set(steps[-self._keep :])
+        kept = {*steps[-self._keep :], *self._milestones(steps)}
         for step in sorted(kept):
-            kept.update(self._needs(step))
+            kept.update(self._manifest(step).get("needs", ()))
         for step in set(steps) - kept:
             old = self.folder / f".{folder_name(step)}.{os.getpid()}.old"
             (self.folder / folder_name(step)).rename(old)
         self._sweep()
 
-    def _needs(self, step: int) -> list[int]:
+    def _milestones(self, steps: Iterable[int]) -> Iterator[int]:
+        """Yield the first of `steps`, and each one that is old enough after the one before."""
+        last = -math.inf
+        for step in steps if self._keep_seconds is not None else ():
+            written = self._manifest(step).get("time", last)
+            if self._keep_seconds is not None and written - last >= self._keep_seconds:
+                last = written
+                yield step
+
+    def _manifest(self, step: int) -> dict[str, Any]:
         try:
-            return list(read_manifest(self.folder / folder_name(step), files=False)["needs"])
+            return read_manifest(self.folder / folder_name(step), files=False)
         except (OSError, ValueError):
-            return []
+            return {}
 
     def _sweep(self) -> None:
         for pattern in (".*.draft", ".*.old"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
+def _read_along(checkpoint: Checkpoint) -> None:
+    """Read what the writing worker reads: sums over the workers need all of them to take part."""
+    for section in checkpoint.sections.values():
+        for _ in section:
+            pass

@@ -1,6 +1,7 @@
 """The Trainer: prunes a model while it trains, and returns it stripped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +10,16 @@ import keras
 from pruneplug.policies import PruningPolicy
 from pruneplug.pruner import Pruner
 from pruneplug.schedules import PruningSchedule
+from pruneplug.signals import StopSignals
 from pruneplug.tracking.base import NullTracker, Tracker
 from pruneplug.training.best import Best
 from pruneplug.training.build import build_state
 from pruneplug.training.callback_state import CallbackState
-from pruneplug.training.checkpoint_store import CheckpointStore
+from pruneplug.training.cluster import is_chief
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, train_feed
+from pruneplug.training.guard import guarded
+from pruneplug.training.lock import sole_use
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
 from pruneplug.training.outcome import finish, stored_result
@@ -24,8 +28,12 @@ from pruneplug.training.preparation import Pruning, callback_list, check_monitor
 from pruneplug.training.progress import Progress
 from pruneplug.training.result import TrainingResult
 from pruneplug.training.resume import check_identity, find_checkpoint, identity
+from pruneplug.training.saving import Saving, check_count
 from pruneplug.training.schedule_check import check_schedules
 from pruneplug.training.session import Session
+from pruneplug.training.state import check_variables
+
+LOCK = ".training.lock"
 
 
 class Trainer:
@@ -48,9 +56,15 @@ class Trainer:
         tracker: Takes the metrics; started and finished by its owner.
         folder: Checkpoints go to `folder/checkpoints`; None writes none.
         checkpoint_every: Steps between two checkpoints; None saves at epoch ends.
+        checkpoint_minutes: Minutes after which a checkpoint is due too; None for never.
         keep_checkpoints: Number of newest checkpoints to keep, besides the best.
+        keep_minutes: Keep one checkpoint in so many minutes for good; None keeps none.
         resume: "auto" continues from the newest valid checkpoint in `folder`, if any; "never"
             starts afresh; else the path of a checkpoint or of a run's folder.
+        force_resume: Resume in spite of other settings or another architecture; warns of what
+            differs, takes what fits, and keeps the learning rate given here.
+        settings: Whatever else makes this run what it is, fit for JSON; a run that resumes must
+            have the same.
         jit_compile: As in `compile`.
         monitor: The metric that decides which epoch's model is returned, among those that have
             reached the target sparsity.
@@ -79,23 +93,24 @@ class Trainer:
         tracker: Tracker | None = None,
         folder: Path | str | None = None,
         checkpoint_every: int | None = None,
+        checkpoint_minutes: float | None = None,
         keep_checkpoints: int = 2,
+        keep_minutes: float | None = None,
         resume: str = "never",
+        force_resume: bool = False,
+        settings: Mapping[str, Any] | None = None,
         jit_compile: bool | Literal["auto"] = "auto",
         monitor: str = "val_loss",
         progress: bool | Progress = False,
     ) -> None:
-        _check_counts(epochs=epochs, batch_size=batch_size, keep_checkpoints=keep_checkpoints)
-        if checkpoint_every is not None:
-            _check_counts(checkpoint_every=checkpoint_every)
-        if folder is None and (resume == "auto" or checkpoint_every is not None):
-            raise ValueError(
-                "folder must be given to write or resume checkpoints; got folder=None with "
-                f"resume={resume!r}, checkpoint_every={checkpoint_every}."
-            )
+        check_count("epochs", epochs)
+        check_count("batch_size", batch_size)
+        self._saving = Saving(checkpoint_every, checkpoint_minutes, keep_checkpoints, keep_minutes)
+        self._saving.check_folder(folder, resume)
         self.model = model
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
-        self.monitor, self.resume = monitor, resume
+        self.monitor, self.resume, self.force_resume = monitor, resume, force_resume
+        self._settings, self._folder = dict(settings or {}), None if folder is None else Path(folder)
         self._pruning = Pruning(
             schedule,
             {
@@ -112,14 +127,10 @@ class Trainer:
             "jit_compile": jit_compile,
         }
         self._callbacks = tuple(callbacks)
-        self._log = MetricLog(tracker or NullTracker())
-        self._store = (
-            None
-            if folder is None
-            else CheckpointStore(Path(folder) / "checkpoints", keep_checkpoints)
-        )
-        self._checkpoint_every = checkpoint_every
-        self._progress = Progress() if progress is True else progress or None
+        chief = is_chief(model.distribute_strategy)
+        self._log = MetricLog((chief and tracker) or NullTracker())
+        self._store = None if folder is None else self._saving.store(Path(folder), writes=chief)
+        self._progress = None if not chief else Progress() if progress is True else progress or None
 
     def fit(
         self,
@@ -140,34 +151,53 @@ class Trainer:
         Raises:
             TypeError: If data is neither arrays nor a data set.
             ValueError: If data, schedule, monitor or checkpoint do not fit; before training.
+            FolderInUseError: If another run is at work in the folder.
+            TrainingDivergedError: If the loss or a weight becomes NaN or infinite.
+            SystemExit: If a signal ends the training and nothing else was to handle it.
         """
+        # The workers of a cluster share a folder, which its chief locks.
+        alone = self._store is not None and self._store.writes
+        with sole_use(self._folder / LOCK) if alone and self._folder else nullcontext():
+            return self._fit(train, validation, test, steps_per_epoch)
+
+    def _fit(
+        self, train: Data, validation: Data | None, test: Data | None, steps: int | None
+    ) -> TrainingResult:
         checkpoint = find_checkpoint(self._store, self.resume, self.epochs)
         keras.utils.set_random_seed(self.seed)
-        session = self._prepare(train, validation, steps_per_epoch)
-        own = identity(session.pruner, session.feed, self.seed)
+        stop = StopSignals()
+        session = self._prepare(train, validation, steps, stop)
+        own = identity(session.model, session.pruner, session.feed, self.seed, self._settings)
         if checkpoint is not None:
-            check_identity(checkpoint, own)
+            check_identity(checkpoint, own, self.force_resume)
+            check_variables(session.model, checkpoint.sections, self.force_resume)
             if checkpoint.facts["outcome"] is not None:
                 return stored_result(session.model, checkpoint)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
         session.callbacks.on_train_begin()
-        keeper = Keeper(self._store, session, CallbackState(session.callbacks.callbacks), own)
+        callbacks = CallbackState(session.callbacks.callbacks)
+        alarm = self._saving.alarm()
+        keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
         if checkpoint is not None:
             keeper.restore(checkpoint)
-        session.begin()
-        session.run(keeper.save)
-        return finish(session, tested, keeper)
+        with stop, guarded(session, keeper, stop):
+            session.begin()
+            session.run(keeper.between)
+            keeper.secure()
+            return finish(session, tested, keeper)
 
     def _prepare(
-        self, train: Data, validation: Data | None, steps_per_epoch: int | None
+        self, train: Data, validation: Data | None, steps: int | None, stop: StopSignals
     ) -> Session:
         """Wrap, compile and trace: afterwards every variable exists and nothing has been run."""
-        model = self._pruning.wrap(self.model)
+        # Masks and optimizer must be created where the model was: under its strategy.
+        with self.model.distribute_strategy.scope():
+            model = self._pruning.wrap(self.model)
+            model.compile(**self._compile)
         feed = train_feed(
-            train, self.batch_size, self.seed, steps_per_epoch, model.distribute_strategy
+            train, self.batch_size, self.seed, steps, model.distribute_strategy
         )
-        plan = Plan(self.epochs, feed.steps_per_epoch, self._checkpoint_every)
-        model.compile(**self._compile)
+        plan = Plan(self.epochs, feed.steps_per_epoch, self._saving.checkpoint_every)
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
         build_state(model, feed)
@@ -177,13 +207,16 @@ class Trainer:
         check_schedules(self._pruning.schedules(pruner.layers), plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
         check_monitor(self.monitor, names, validated)
-        best = Best(self.monitor)
         return Session(
-            model, pruner, plan, feed, loop, validated, callbacks, self._log, best, self._progress
+            model,
+            pruner,
+            plan,
+            feed,
+            loop,
+            validated,
+            callbacks,
+            self._log,
+            stop.check,
+            Best(self.monitor),
+            self._progress,
         )
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number, at least 1; got {name}={value!r}.")

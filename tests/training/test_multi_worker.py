@@ -1,0 +1,93 @@
+"""Two processes on loopback train one model: Keras' own `fit` cannot."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+WORKER = """
+import sys
+import keras, numpy as np, tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+import pruneplug as pp
+from pruneplug.tracking import Journal
+from pathlib import Path
+
+task, folder = int(sys.argv[1]), Path(sys.argv[2])
+keras.utils.set_random_seed(0)
+with strategy.scope():
+    model = keras.Sequential([
+        keras.Input((16,)),
+        keras.layers.Dense(32, activation="relu", name="a"),
+        keras.layers.Dense(10, activation="softmax", name="b"),
+    ])
+    model = pp.prune_low_magnitude(model, pp.PolynomialDecay(0.0, 0.8, 2, 20, frequency=3))
+rng = np.random.default_rng(0)
+data = rng.standard_normal((320, 16)).astype("float32"), rng.integers(0, 10, 320)
+masks = [mask for layer in model.layers for _, mask, _ in layer.pruning_vars]
+trainer = pp.Trainer(
+    model, epochs=3, batch_size=32,
+    folder=folder, tracker=Journal(folder / f"journal-{task}.jsonl"), jit_compile=False,
+)
+result = trainer.fit(data, validation=data)
+weights = [keras.ops.convert_to_numpy(v) for v in masks + result.model.trainable_variables]
+np.savez(folder / f"{task}.npz", *weights)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both workers have left what they trained."""
+    folder = tmp_path_factory.mktemp("cluster")
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    workers = [_start(task, addresses, folder) for task in range(2)]
+    for worker in workers:
+        output, _ = worker.communicate(timeout=240)
+        assert worker.returncode == 0, output[-3000:]
+    return folder
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _start(task: int, addresses: list[str], folder: Path) -> subprocess.Popen[str]:
+    cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": task}}
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(task), str(folder)],
+        env=environment | {"TF_CONFIG": json.dumps(cluster)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_all_workers_hold_the_same_weights_and_masks(folder: Path) -> None:
+    first, second = (np.load(folder / f"{task}.npz") for task in range(2))
+    assert len(first.files) > 4
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+    masks = [first[name] for name in first.files if first[name].dtype == bool]
+    assert [int(mask.sum()) for mask in masks] == [102, 64]
+
+
+def test_one_worker_writes_checkpoints_and_metrics(folder: Path) -> None:
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == [
+        "final",
+        "latest",
+        "step-00000020",
+        "step-00000030",
+    ]
+    assert (folder / "journal-0.jsonl").stat().st_size > 0
+    other = folder / "journal-1.jsonl"
+    assert not other.exists() or other.stat().st_size == 0
