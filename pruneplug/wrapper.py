@@ -134,14 +134,17 @@ class PruneLowMagnitude(keras.layers.Wrapper):
 
     def attach(self) -> None:
         """Enforce the masks; again after `strip_pruning` has taken them off shared weights."""
-        for index, (weight, mask, _) in enumerate(self.pruning_vars):
+        # The optimizer writes only weights that train, so one of those has to count the steps.
+        counting = next((weight for weight, *_ in self.pruning_vars if weight.trainable), None)
+        for weight, mask, _ in self.pruning_vars:
             held = weight.constraint
             if isinstance(held, MaskConstraint):
                 if held.mask is mask:
+                    held.counts = weight is counting
                     continue
                 held = held.inner
             weight.constraint = MaskConstraint(
-                mask, self.step_counter, counts=index == 0, inner=held
+                mask, self.step_counter, counts=weight is counting, inner=held
             )
 
     def detach(self) -> None:

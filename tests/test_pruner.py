@@ -1,0 +1,298 @@
+"""The engine, stepped by hand."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sparse import zeros
+
+from pruneplug import ConstantSparsity, OneShotSparsity, PolynomialDecay, Pruner
+from pruneplug import prune_low_magnitude as prune
+from pruneplug.schedules import PruningSchedule
+
+KERNEL = np.arange(1.0, 9.0, dtype="float32").reshape(4, 2)
+
+
+def _model(schedule: PruningSchedule, layers: int = 1, **kwargs: Any) -> keras.Model:
+    """Dense layers whose kernels hold 1 to 8 (the first), without bias."""
+    dense = [keras.layers.Dense(2, use_bias=False, name=f"dense_{i}") for i in range(layers)]
+    model = keras.Sequential([keras.Input((4,)), *dense])
+    model.layers[0].kernel.assign(KERNEL)
+    return prune(model, schedule, **kwargs)
+
+
+def _kernel(model: keras.Model) -> np.ndarray:
+    return np.array(model.layers[0].layer.kernel)
+
+
+def _mask(model: keras.Model) -> np.ndarray:
+    return np.array(model.layers[0].pruning_vars[0][1])
+
+
+class Loop:
+    """A training loop without data: the gradient is given."""
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self.optimizer = keras.optimizers.SGD(1.0)
+
+    def step(self, change: Any = 0.0) -> None:
+        """Take one optimizer step that adds `change` to every weight."""
+        variables = self.model.trainable_variables
+        gradients = [-np.zeros(v.shape, "float32") - change for v in variables]
+        self.optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
+
+
+def test_start_makes_the_update_that_is_due_at_step_1() -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=1))
+    event = Pruner(model).start()
+    assert event is not None
+    assert event.step == 1
+    np.testing.assert_array_equal(_kernel(model), KERNEL * (KERNEL > 4))
+    (weight,) = event.weights
+    assert (weight.name, weight.shape, weight.size) == ("dense_0/kernel", (4, 2), 8)
+    assert (weight.kept, weight.sparsity, weight.target, weight.threshold) == (4, 0.5, 0.5, 5.0)
+    assert event.total == 0.5
+    assert event.metrics() == {
+        "sparsity/dense_0/kernel": 0.5,
+        "threshold/dense_0/kernel": 5.0,
+        "sparsity/total": 0.5,
+    }
+
+
+@pytest.mark.parametrize("begin", [0, 2])
+def test_start_leaves_alone_what_is_not_due(begin: int) -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=begin))
+    pruner = Pruner(model)
+    assert pruner.start() is None
+    assert pruner.step == 0
+    np.testing.assert_array_equal(_kernel(model), KERNEL)
+    assert pruner.weights()[0].sparsity == 0.0
+
+
+def test_after_k_steps_masks_are_those_due_at_k_plus_1() -> None:
+    model = _model(PolynomialDecay(0.25, 0.75, begin_step=3, end_step=9, power=1, frequency=3))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    events = {}
+    for step in range(1, 12):
+        loop.step()
+        event = pruner.advance()
+        if event is not None:
+            events[step] = (event.step, event.total)
+            assert zeros(model.layers[0].layer.kernel) == 8 * event.total
+    assert events == {2: (3, 0.25), 5: (6, 0.5), 8: (9, 0.75)}
+
+
+def test_weights_are_zero_after_every_step_and_pruned_ones_may_come_back_at_an_update() -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=1, frequency=3))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    change = np.zeros((4, 2), "float32")
+    change[0, 0] = 100
+    # The next update is due at step 4, so the third step decides.
+    for step, back in [(1, False), (2, False), (3, True)]:
+        loop.step(change)
+        pruner.advance()
+        assert _mask(model)[0, 0] == back, step
+        assert zeros(_kernel(model)) == 4
+    # What came back has learned from the one step: it took the place of the smallest.
+    assert _kernel(model)[0, 0] == 100
+    assert _kernel(model)[2, 0] == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    begin=st.integers(0, 12),
+    frequency=st.integers(1, 9),
+    length=st.integers(0, 20),
+    until=st.integers(1, 40),
+)
+def test_next_update_is_where_advance_updates(
+    begin: int, frequency: int, length: int, until: int
+) -> None:
+    schedule = PolynomialDecay(0.1, 0.6, begin, begin + length, frequency=frequency)
+    stepwise, jumping = Pruner(_model(schedule)), Pruner(_model(schedule))
+    stepwise.start(), jumping.start()
+    expected = [step for step in range(1, until + 1) if stepwise.advance() is not None]
+    found = []
+    while (step := jumping.next_update(until)) is not None:
+        assert step > jumping.step
+        assert jumping.advance(step - jumping.step) is not None
+        found.append(step)
+    assert found == expected
+
+
+def test_steps_taken_at_once_end_like_steps_taken_one_by_one() -> None:
+    schedule = PolynomialDecay(0.0, 0.75, begin_step=2, end_step=14, frequency=4)
+    rng = np.random.default_rng(0)
+    changes = rng.normal(size=(20, 4, 2)).astype("float32")
+    one_by_one, at_once = (_model(schedule) for _ in range(2))
+    loop, pruner = Loop(one_by_one), Pruner(one_by_one)
+    pruner.start()
+    for change in changes:
+        loop.step(change)
+        pruner.advance()
+    loop, pruner = Loop(at_once), Pruner(at_once)
+    pruner.start()
+    while pruner.step < 20:
+        until = pruner.next_update(20) or 20
+        for change in changes[pruner.step : until]:
+            loop.step(change)
+        pruner.advance(until - pruner.step)
+    np.testing.assert_array_equal(_mask(at_once), _mask(one_by_one))
+    np.testing.assert_array_equal(_kernel(at_once), _kernel(one_by_one))
+
+
+def test_of_several_updates_at_once_the_last_counts() -> None:
+    model = _model(PolynomialDecay(0.25, 0.75, begin_step=2, end_step=6, power=1, frequency=2))
+    pruner = Pruner(model)
+    pruner.start()
+    event = pruner.advance(10)
+    assert event is not None
+    assert (event.step, event.total) == (6, 0.75)
+    assert pruner.advance(10) is None
+
+
+def test_an_update_far_ahead_is_found() -> None:
+    pruner = Pruner(_model(OneShotSparsity(0.5, step=25_000)))
+    pruner.start()
+    assert pruner.next_update(30_000) == 24_999
+    assert pruner.next_update(24_998) is None
+    assert pruner.advance(12_000) is None
+    assert pruner.advance(12_998) is None
+    event = pruner.advance(1)
+    assert event is not None
+    assert event.step == 25_000
+
+
+def test_layers_follow_their_own_schedules() -> None:
+    inputs = keras.Input((4,))
+    first, second = (keras.layers.Dense(4, name=name) for name in ("first", "second"))
+    x = prune(first, ConstantSparsity(0.5, 2, frequency=100))(inputs)
+    x = prune(second, ConstantSparsity(0.75, 3, frequency=100))(x)
+    pruner = Pruner(keras.Model(inputs, x))
+    pruner.start()
+    events = [pruner.advance() for _ in range(4)]
+    assert [event and event.step for event in events] == [2, 3, None, None]
+    assert [[w.sparsity for w in event.weights] for event in events if event] == [
+        [0.5, 0.0],
+        [0.5, 0.75],
+    ]
+    assert [weight.target for weight in pruner.weights()] == [0.5, 0.75]
+    assert pruner.weights()[1].name == "second/kernel"
+    assert pruner.target_reached()
+
+
+def test_a_new_engine_goes_on_where_the_model_stands() -> None:
+    model = _model(PolynomialDecay(0.25, 0.75, begin_step=1, end_step=9, power=1, frequency=4))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    for _ in range(5):
+        loop.step()
+        pruner.advance()
+    mask = _mask(model)
+    again = Pruner(model)
+    # The update due at step 6 or before has been made: going on makes none twice.
+    assert again.start() is None
+    assert again.step == 5
+    assert again.weights() == pruner.weights()
+    assert again.weights()[0].target == 0.5
+    np.testing.assert_array_equal(_mask(model), mask)
+    assert not again.target_reached()
+    assert [again.advance() is not None for _ in range(4)] == [False, False, True, False]
+    assert again.target_reached()
+
+
+def test_the_step_can_be_given() -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=10, frequency=10))
+    pruner = Pruner(model)
+    assert pruner.start(step=17) is None
+    assert pruner.step == 17
+    assert int(model.layers[0].pruning_step) == 17
+    assert pruner.next_update(100) == 19
+
+
+def test_finish_applies_the_masks_once_more() -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=1, frequency=2))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    # As an optimizer does that writes averages over the weights when training ends.
+    model.layers[0].layer.kernel.assign(KERNEL)
+    pruner.finish()
+    np.testing.assert_array_equal(_kernel(model), KERNEL * (KERNEL > 4))
+    # No step is left dense any more, whatever trains the model next.
+    for _ in range(4):
+        loop.step(1.0)
+        assert zeros(_kernel(model)) == 4
+
+
+def test_frozen_weights_are_left_alone() -> None:
+    model = _model(ConstantSparsity(0.5, begin_step=1, frequency=1), layers=2)
+    model.layers[0].trainable = False
+    pruner = Pruner(model)
+    pruner.start()
+    pruner.advance()
+    np.testing.assert_array_equal(_kernel(model), KERNEL)
+    assert [weight.name for weight in pruner.weights()] == ["dense_1/kernel"]
+
+
+class Partly(keras.layers.Layer):
+    """A layer of two prunable weights, the first of them frozen."""
+
+    def build(self, shape: Any) -> None:
+        self.first = self.add_weight(shape=(4, 2), trainable=False, name="first")
+        self.second = self.add_weight(shape=(4, 2), name="second")
+
+    def get_prunable_weights(self) -> list[keras.Variable]:
+        return [self.first, self.second]
+
+    def call(self, x: Any) -> Any:
+        return x @ self.first + x @ self.second
+
+
+def test_steps_are_counted_when_the_first_weight_of_a_layer_is_frozen() -> None:
+    model = prune(keras.Sequential([keras.Input((4,)), Partly()]), ConstantSparsity(0.5, 1))
+    pruner = Pruner(model)
+    pruner.start()
+    loop = Loop(model)
+    loop.step()
+    loop.step()
+    assert int(model.layers[0].pruning_step) == 2
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_stops_the_update_and_changes_no_mask(wrong: float) -> None:
+    model = _model(PolynomialDecay(0.25, 0.75, 1, 2, frequency=1), layers=2)
+    pruner = Pruner(model)
+    pruner.start()
+    before = _mask(model)
+    kernel = np.array(model.layers[1].layer.kernel)
+    kernel[0, 0] = wrong
+    model.layers[1].layer.kernel.assign(kernel)
+    with pytest.raises(FloatingPointError, match="must be finite to be pruned"):
+        pruner.advance()
+    np.testing.assert_array_equal(_mask(model), before)
+
+
+def test_m_by_n_masks_are_made_once_at_step_1_whatever_the_schedule() -> None:
+    model = _model(ConstantSparsity(0.9, begin_step=50), sparsity_m_by_n=(2, 4))
+    pruner = Pruner(model)
+    event = pruner.start()
+    assert event is not None
+    assert (event.step, event.total, event.weights[0].target) == (1, 0.5, 0.5)
+    assert pruner.next_update(1000) is None
+    np.testing.assert_array_equal(_kernel(model) != 0, KERNEL > 4)
+
+
+def test_a_model_without_pruned_layers_has_nothing_to_do() -> None:
+    pruner = Pruner(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    assert pruner.start() is None
+    assert pruner.advance() is None
+    assert pruner.next_update(100) is None
+    assert pruner.weights() == ()
+    assert pruner.layers == []
+    pruner.finish()
