@@ -99,6 +99,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     in_place = not surgery.is_graph(model)
     if in_place:
         surgery.detach_beside(model)
+        model.pruning_skipped = {}
     surgery.replace_attributes(model, _unwrap)
     return model if in_place else surgery.rebuild(model, _unwrap)
 

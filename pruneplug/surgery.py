@@ -12,6 +12,9 @@ from keras.src.models.functional import (  # keras has no public names for them
     functional_like_constructor,
 )
 
+# Attributes that hold what was added beside the call path.
+_BESIDE = "pruning_wrapper_"
+
 # What a layer, or another operation of a graph, is exchanged for: itself or a new one.
 Exchange = Callable[[Any], Any]
 
@@ -78,19 +81,25 @@ def _keep_class(clone: keras.Model, model: keras.Model) -> None:
 
 def attach_beside(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
     """Add layers to a built model without calling them: their variables are saved with it."""
+    # One attribute each, numbered: TensorFlow's checkpoints leave lists out, and names of layers
+    # differ from process to process.
     with _unlocked(model):
-        model.pruning_wrappers = [*getattr(model, "pruning_wrappers", ()), *layers]
+        for number, layer in enumerate(layers, start=len(_beside(model))):
+            setattr(model, f"{_BESIDE}{number}", layer)
     _forget_training(model)
 
 
 def detach_beside(model: keras.Model) -> None:
     """Take the layers out again that `attach_beside` has added."""
-    for layer in getattr(model, "pruning_wrappers", ()):
-        model._tracker.untrack(layer)
     with _unlocked(model):
-        for name in vars(model).keys() & {"pruning_wrappers", "pruning_skipped"}:
+        for name in _beside(model):
+            model._tracker.untrack(getattr(model, name))
             delattr(model, name)
     _forget_training(model)
+
+
+def _beside(model: keras.Model) -> list[str]:
+    return [name for name in vars(model) if name.startswith(_BESIDE)]
 
 
 def replace_attributes(model: keras.Model, exchange: Exchange) -> None:

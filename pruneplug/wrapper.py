@@ -122,7 +122,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         return weight, mask, self._state(f"{name}_threshold", (), weight.dtype, initial=0.0)
 
     def _state(self, name: str, shape: Sequence[int], dtype: str, initial: Any) -> keras.Variable:
-        return self.add_weight(
+        variable = self.add_weight(
             name=name,
             shape=shape,
             dtype=dtype,
@@ -131,6 +131,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             autocast=False,
             aggregation="only_first_replica",
         )
+        # TensorFlow's checkpoints hold what attributes hold, and leave lists out.
+        setattr(self, f"pruning_{name.removeprefix('pruning_')}", variable)
+        return variable
 
     def attach(self) -> None:
         """Enforce the masks; again after `strip_pruning` has taken them off shared weights."""

@@ -49,12 +49,9 @@ def train(
     if x is None:
         x, y = random_batch(model)
     size = len(keras.tree.flatten(x)[0])
-    kwargs = {
-        "optimizer": keras.optimizers.Adam(0.01),
-        "loss": "mse",
-        "jit_compile": False,
-    } | kwargs
-    model.compile(**kwargs)
+    optimizer = keras.optimizers.Adam(0.01)
+    loss = keras.losses.MeanSquaredError()  # Keras cannot load "mse" from its old h5 format
+    model.compile(**{"optimizer": optimizer, "loss": loss, "jit_compile": False} | kwargs)
     callbacks = [UpdatePruningStep(), *callbacks]
     return model.fit(x, y, batch_size=size, epochs=epochs, verbose=0, callbacks=callbacks)
 
