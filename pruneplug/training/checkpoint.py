@@ -64,13 +64,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(manifest["step"], manifest["facts"], sections, manifest["needs"], folder)
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, extra: Callable[[Path], None]) -> None:
+def write_checkpoint(
+    folder: Path, checkpoint: Checkpoint, extra: Callable[[Path], None], time: float
+) -> None:
     """Write a checkpoint into an empty folder and wait until it is on the disk.
 
     Args:
         folder: Its own folder.
         checkpoint: The content.
         extra: Writes further files into the folder it is given.
+        time: Now, in seconds since 1970.
     """
     entries: list[dict[str, Any]] = []
     with (folder / _ARRAYS).open("wb") as file:
@@ -85,6 +88,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, extra: Callable[[Path
     manifest = {
         "format": FORMAT,
         "step": checkpoint.step,
+        "time": time,
         "files": {name: {"size": size, "sha256": sha} for name, (size, sha) in files.items()},
         "sections": list(checkpoint.sections),
         "arrays": entries,

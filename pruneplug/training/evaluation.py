@@ -1,10 +1,14 @@
 """Evaluation through the compiled loop, with the callbacks that Keras' `evaluate` calls."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import keras
 
 from pruneplug.training.callback_hooks import wants_batches
 from pruneplug.training.feed import Feed
 from pruneplug.training.loop import StepLoop
+from pruneplug.training.pace import Pace
 
 
 class Evaluation:
@@ -14,6 +18,10 @@ class Evaluation:
         model: Compiled.
         feed: What to evaluate on.
         callbacks: Told when an evaluation and its batches begin and end.
+
+    Attributes:
+        names: Of the metrics.
+        position: Batches evaluated so far; 0 between two evaluations.
     """
 
     def __init__(
@@ -23,25 +31,49 @@ class Evaluation:
         self._feed = feed
         self._callbacks = callbacks
         self._loop = StepLoop(model, feed, model.test_step)
+        self._pace = Pace()
         self.names = self._loop.trace()
+        self.position = 0
 
-    def run(self) -> dict[str, float]:
-        """Return loss and metrics by name; the model's metrics are used and left reset."""
-        self._callbacks.on_test_begin()
-        self._model.reset_metrics()
-        self._feed.start(0)
-        logs = self._loop.read(self._batches())
+    def run(self, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Return loss and metrics by name; the model's metrics are used and left reset.
+
+        Args:
+            check: Called every half second or so, between two batches; when it raises, the next
+                call goes on from there.
+        """
+        if self.position == 0:
+            self._callbacks.on_test_begin()
+            self._model.reset_metrics()
+            self._feed.start(0)
+        outputs: dict[str, object] = {}
+        while self.position < self._feed.steps_per_epoch:
+            check()
+            outputs = self._run_window()
+        logs = self._loop.read(outputs)
+        self.position = 0
         self._model.reset_metrics()
         self._callbacks.on_test_end(logs)
         return logs
 
-    def _batches(self) -> dict[str, object]:
-        steps = self._feed.steps_per_epoch
-        if not wants_batches(self._callbacks.callbacks, "test"):
-            return self._loop.run(0, steps)
-        logs: dict[str, object] = {}
-        for step in range(steps):
-            self._callbacks.on_test_batch_begin(step)
-            logs = self._loop.run(step, 1)
-            self._callbacks.on_test_batch_end(step, logs)
-        return logs
+    def restore(self, position: int) -> None:
+        """Go on behind `position` batches; the model's metrics hold their sums already."""
+        self.position = position
+        if position:
+            self._feed.restore(position, Path())
+
+    def _run_window(self) -> dict[str, object]:
+        by_batch = wants_batches(self._callbacks.callbacks, "test")
+        first, left = self.position, self._feed.steps_per_epoch - self.position
+        count = 1 if by_batch else min(self._pace.limit, left)
+        if by_batch:
+            self._callbacks.on_test_batch_begin(first)
+        self._pace.begin()
+        # An evaluation that fails begins anew: how many batches its sums hold is not known.
+        self.position = 0
+        outputs = self._loop.run(first, count)
+        self.position = first + count
+        self._pace.end(count)
+        if by_batch:
+            self._callbacks.on_test_batch_end(first, outputs)
+        return outputs

@@ -16,11 +16,17 @@ class MetricLog:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._failed = False
+        self._last: dict[str, int] = {}
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log metrics measured after `step` optimizer steps."""
+        """Log metrics measured after `step` optimizer steps, the first value at a step only."""
+        # A resumed run logs nothing twice, so a run that was never touched must not either.
+        new = {name: value for name, value in metrics.items() if step > self._last.get(name, -1)}
+        self._last.update(dict.fromkeys(new, step))
+        if not new:
+            return
         try:
-            self._tracker.log_metrics(metrics, step)
+            self._tracker.log_metrics(new, step)
         except Exception as error:
             if not self._failed:
                 self._failed = True

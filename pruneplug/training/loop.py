@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruneplug.training.dataset_feed import DatasetFeed
 from pruneplug.training.feed import Feed
 
 _INDEX = tf.TensorSpec([], tf.int64)
+_NONE = 2**62
 
 
 class StepLoop:
@@ -34,10 +36,11 @@ class StepLoop:
         convert = tf.autograph.experimental.do_not_convert
         self._one = tf.function(convert(self._one_step), input_signature=[_INDEX])
         self._many = tf.function(convert(self._n_steps), input_signature=[_INDEX, _INDEX])
+        self._first_bad: Any = _NONE
 
     def trace(self) -> frozenset[str]:
         """Trace without running, which creates every variable; return the names of the logs."""
-        outputs = self._many.get_concrete_function().structured_outputs
+        _, outputs = self._many.get_concrete_function().structured_outputs
         return frozenset(outputs) if isinstance(outputs, Mapping) else frozenset()
 
     def run(self, first: int, count: int) -> dict[str, Any]:
@@ -46,10 +49,16 @@ class StepLoop:
         Returns:
             What the last step returned, as tensors.
         """
-        outputs: dict[str, Any] = self._many(
+        outputs: dict[str, Any]
+        self._first_bad, outputs = self._many(
             tf.constant(first, tf.int64), tf.constant(count, tf.int64)
         )
         return outputs
+
+    def first_bad(self) -> int | None:
+        """Return the first batch of the last call after which the loss was no finite number."""
+        batch = int(self._first_bad)
+        return None if batch == _NONE else batch
 
     def read(self, logs: Mapping[str, Any] | None) -> dict[str, float]:
         """Return the metrics on the host.
@@ -64,21 +73,35 @@ class StepLoop:
         return _floats(metrics if logs is None or set(metrics) == set(logs) else logs)
 
     def _one_step(self, index: Any) -> Any:
-        outputs = self._strategy.run(self._step, args=(self._feed.next(index),))
+        batch = self._feed.next(index)
+        # Nothing of a step may run, not even what needs no data, when its batch cannot be had.
+        with tf.control_dependencies(self._awaited(batch)):
+            outputs = self._strategy.run(self._step, args=(batch,))
         return keras.tree.map_structure(self._reduce, outputs)
+
+    def _awaited(self, batch: Any) -> list[Any]:
+        alone = self._strategy.num_replicas_in_sync == 1
+        return keras.tree.flatten(batch) if alone and isinstance(self._feed, DatasetFeed) else []
 
     def _n_steps(self, first: Any, count: Any) -> Any:
         specs = self._one.get_concrete_function().structured_outputs
-        _, outputs = tf.while_loop(
-            lambda index, _: index < first + count,
-            lambda index, _: (index + 1, self._one(index)),
-            (first, tf.nest.map_structure(_zeros, specs)),
-            shape_invariants=(
-                first.shape,
-                tf.nest.map_structure(lambda spec: spec.shape, specs),
-            ),
+        shapes = tf.nest.map_structure(lambda spec: spec.shape, specs)
+        _, bad, outputs = tf.while_loop(
+            lambda index, *_: index < first + count,
+            self._body,
+            (first, tf.constant(_NONE, tf.int64), tf.nest.map_structure(_zeros, specs)),
+            shape_invariants=(first.shape, first.shape, shapes),
         )
-        return outputs
+        return bad, outputs
+
+    def _body(self, index: Any, bad: Any, _: Any) -> Any:
+        outputs = self._one(index)
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+        if loss is not None:
+            # Kept on the device: asking the host in every step would stall a GPU.
+            finite = tf.reduce_all(tf.math.is_finite(loss))
+            bad = tf.where(finite, bad, tf.minimum(bad, index))
+        return index + 1, bad, outputs
 
     def _reduce(self, value: Any) -> Any:
         if not isinstance(value, tf.distribute.DistributedValues):

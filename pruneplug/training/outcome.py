@@ -25,10 +25,12 @@ def finish(session: Session, test: Evaluation | None, keeper: Keeper) -> Trainin
         test: Run once, on the weights that are returned.
         keeper: Writes the final checkpoint.
     """
+    # From here on the weights are the best ones and no longer those of the last step.
+    session.resting = False
     _settle(session)
     metrics = dict(session.best.logs if session.best.step is not None else session.logs)
     if test is not None:
-        tested = {f"test_{name}": value for name, value in test.run().items()}
+        tested = {f"test_{name}": value for name, value in test.run(session.check).items()}
         session.log.log(tested, session.step)
         metrics.update(tested)
     report = sparsity_report(session.model)

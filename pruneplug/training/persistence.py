@@ -14,7 +14,9 @@ import tensorflow as tf
 from pruneplug.training.callback_state import CallbackState
 from pruneplug.training.checkpoint import Checkpoint
 from pruneplug.training.checkpoint_store import CheckpointStore
+from pruneplug.training.faults import check_weights
 from pruneplug.training.manifest import DamagedCheckpointError
+from pruneplug.training.saving import Alarm
 from pruneplug.training.session import Session
 from pruneplug.training.state import (
     random_state,
@@ -35,6 +37,8 @@ class Keeper:
         session: Saved between two of its events, when everything is at rest.
         callbacks: The state of its callbacks.
         identity: See `identity`.
+        alarm: Goes off when a checkpoint is due by time.
+        force: Whether to take what fits from a checkpoint of another model.
     """
 
     def __init__(
@@ -43,33 +47,91 @@ class Keeper:
         session: Session,
         callbacks: CallbackState,
         identity: Mapping[str, Any],
+        alarm: Alarm,
+        force: bool = False,
     ) -> None:
         self._store = store
         self._session = session
         self._callbacks = callbacks
         self._identity = identity
+        self._alarm = alarm
+        self._force = force
+        self._last: tuple[Path, int] | None = None
+        self._saved: tuple[int, int, int] | None = None
 
-    def save(self, outcome: Mapping[str, float] | None = None) -> Path | None:
-        """Write a checkpoint.
+    def between(self, due: bool) -> None:
+        """Save if it is due, by an event or by time."""
+        if due or self._alarm.due():
+            self.save()
+
+    def secure(self, positioned: bool = True) -> None:
+        """Save unless this position is saved already, or is none that a run can go on from."""
+        if self._session.resting and self._saved != self._position():
+            self.save(positioned=positioned)
+
+    def last(self) -> str:
+        """Say from where the run can go on."""
+        if self._store is None:
+            return "Nothing was saved, as there is no folder for checkpoints."
+        if self._last is None:
+            return "There is no checkpoint yet: the run will begin anew."
+        path, step = self._last
+        return f"It can go on from step {step}, which is saved in {path}."
+
+    def save(
+        self, outcome: Mapping[str, float] | None = None, positioned: bool = True
+    ) -> Path | None:
+        """Write a checkpoint; one that cannot be written costs a warning and no more.
 
         Args:
             outcome: The final metrics, which marks the run as finished.
+            positioned: Whether the training data stands where it should.
 
         Returns:
-            Its folder, None without a store.
+            Its folder, None without a store or if it could not be written.
+
+        Raises:
+            TrainingDivergedError: If a weight is NaN or infinite.
         """
         if self._store is None:
             return None
+        session = self._session
+        check_weights(session.model, session.step)
+        extra = session.feed.save if positioned else _nothing
+        try:
+            checkpoint = self._checkpoint(self._store, outcome)
+            path = self._store.save(checkpoint, extra, final=outcome is not None)
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint of step {session.step} could not be written ({error}); training "
+                f"goes on. {self.last()}",
+                stacklevel=2,
+            )
+            return None
+        finally:
+            self._alarm.set()
+        self._last, self._saved = (path, session.step), self._position()
+        return path
+
+    def _checkpoint(
+        self, store: CheckpointStore, outcome: Mapping[str, float] | None
+    ) -> Checkpoint:
         session, best = self._session, self._session.best
         states, arrays = self._callbacks.save()
         sections: dict[str, Any] = {
             name: read_variables(variables)
             for name, variables in state_variables(session.model).items()
         }
-        needs = [] if best.step is None or outcome is not None else [best.step]
+        sections["callbacks"] = arrays
+        needs = []
+        if best.step is not None and outcome is None:
+            if best.step in (session.step, *store.steps()):
+                needs = [best.step]
+            else:  # its own checkpoint could not be written, or is in another run's folder
+                names = [variable.path for variable in session.model.variables]
+                sections["best"] = list(zip(names, best.weights, strict=True))
         facts = {**self._facts(), "callbacks": states, "outcome": outcome}
-        checkpoint = Checkpoint(session.step, facts, {**sections, "callbacks": arrays}, needs)
-        return self._store.save(checkpoint, session.feed.save, final=outcome is not None)
+        return Checkpoint(session.step, facts, sections, needs)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Bring the session, freshly prepared, to where the checkpoint was written.
@@ -88,13 +150,21 @@ class Keeper:
         if session.step % session.plan.steps_per_epoch and not facts["stopped"]:
             session.callbacks.on_epoch_begin(session.epoch)
         session.feed.restore(session.step, checkpoint.path)
-        restore_variables(session.model, sections)
+        restore_variables(session.model, sections, self._force)
+        if session.validation is not None:
+            session.validation.restore(facts["evaluated"])
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])
-        session.logs = dict(facts["logs"])
+        session.logs, session.trained = dict(facts["logs"]), facts["trained"]
         session.model.stop_training = facts["stopped"]
         _restore_best(checkpoint, session)
         restore_random_state(facts["random"])
+        self._last = checkpoint.path, checkpoint.step
         _logger.info("Resumed at step %d from %s.", session.step, checkpoint.path)
+
+    def _position(self) -> tuple[int, int, int]:
+        session = self._session
+        evaluated = 0 if session.validation is None else session.validation.position
+        return session.step, session.epoch, evaluated
 
     def _facts(self) -> dict[str, Any]:
         session = self._session
@@ -103,6 +173,8 @@ class Keeper:
             "epoch": session.epoch,
             "epochs": session.plan.epochs,
             "logs": session.logs,
+            "trained": session.trained,
+            "evaluated": self._position()[2],
             "history": session.model.history.history,
             "stopped": bool(session.model.stop_training),
             "best": session.best.save(),
@@ -116,16 +188,20 @@ def _restore_best(checkpoint: Checkpoint, session: Session) -> None:
     state = checkpoint.facts["best"]
     if state["step"] is None or checkpoint.facts["outcome"] is not None:
         return
+    weights = checkpoint.sections.get("best")
     try:
-        source = (
-            checkpoint
-            if state["step"] == checkpoint.step
-            else CheckpointStore(checkpoint.path.parent).at(state["step"])
-        )
+        if weights is None and state["step"] == checkpoint.step:
+            weights = checkpoint.sections["model"]
+        elif weights is None:
+            weights = CheckpointStore(checkpoint.path.parent).at(state["step"]).sections["model"]
     except DamagedCheckpointError as error:
         warnings.warn(f"The best model so far is lost: {error}.", stacklevel=2)
         return
-    session.best.restore(state, [array for _, array in source.sections["model"]])
+    session.best.restore(state, [array for _, array in weights])
+
+
+def _nothing(folder: Path) -> None:
+    """Write no position: a run that resumes finds it by reading from the beginning."""
 
 
 def _versions() -> dict[str, str]:

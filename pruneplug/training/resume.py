@@ -1,9 +1,12 @@
 """Which checkpoint a run resumes from, and whether it is its own."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from pruneplug.pruner import Pruner
 from pruneplug.training.checkpoint import Checkpoint, read_checkpoint
@@ -46,42 +49,80 @@ def find_checkpoint(store: CheckpointStore | None, resume: str, epochs: int) -> 
     return found
 
 
-def identity(pruner: Pruner, feed: Feed, seed: int) -> dict[str, Any]:
-    """Return, fit for JSON, what must not differ between a run and the one that resumes it."""
+def identity(
+    model: keras.Model, pruner: Pruner, feed: Feed, seed: int, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return, fit for JSON, what must not differ between a run and the one that resumes it.
+
+    Args:
+        model: Compiled, before its first step.
+        pruner: Of the model.
+        feed: Of the training data.
+        seed: Of everything random.
+        settings: Whatever else makes the run what it is.
+    """
     configs = [_pruning_config(layer) for layer in pruner.layers]
-    return {
+    found = {
         "pruning": [config for i, config in enumerate(configs) if config not in configs[:i]],
+        "optimizer": _unnamed(keras.optimizers.serialize(model.optimizer)),
         "data": dict(feed.describe()),
         "seed": seed,
         "steps_per_epoch": feed.steps_per_epoch,
+        "settings": dict(settings),
     }
+    # As it will come back from the checkpoint.
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _unnamed(config: Any) -> Any:
+    """Leave out what an optimizer is called: Keras numbers them within a process."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _unnamed(value) for key, value in config.items() if key != "name"}
 
 
 def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
-    config = layer.get_config()
+    config: dict[str, Any] = layer.get_config()
     for name in ("layer", "name", "trainable", "dtype"):
         config.pop(name, None)
-    # As it will come back from the checkpoint.
-    return dict(json.loads(json.dumps(config)))
+    return config
 
 
-def check_identity(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint of a run that differs in schedule, data order or seed.
+def check_identity(
+    checkpoint: Checkpoint, identity: Mapping[str, Any], force: bool = False
+) -> None:
+    """Refuse a checkpoint of a run that differs in schedule, optimizer, data order or seed.
+
+    Args:
+        checkpoint: To resume from.
+        identity: Of the run that resumes.
+        force: Only warn.
 
     Raises:
         ValueError: With every difference.
     """
-    there = checkpoint.facts["identity"]
-    differences = [
-        f"{key}: {there.get(key)} in the checkpoint, {value} now"
-        for key, value in identity.items()
-        if there.get(key) != value
-    ]
-    if differences:
+    there, here = _flat(checkpoint.facts["identity"]), _flat(identity)
+    differences = "".join(
+        f"\n- {key}: {there.get(key)} in the checkpoint, {here.get(key)} now"
+        for key in {**there, **here}
+        if there.get(key) != here.get(key)
+    )
+    if differences and force:
+        warnings.warn(f"Resumed with other settings, as forced:{differences}", stacklevel=2)
+    elif differences:
         raise ValueError(
             f"A run must be resumed with the settings it began with; {checkpoint.path} differs:"
-            "\n- " + "\n- ".join(differences) + "\nSet them back, or use another folder."
+            f"{differences}\nSet them back, use another folder, or force it (force_resume)."
         )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name the leaves of nested mappings with dots."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        found.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return found
 
 
 def _suitable(store: CheckpointStore, epochs: int) -> Iterator[Checkpoint]:

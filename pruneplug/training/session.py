@@ -12,6 +12,7 @@ from pruneplug.training.best import Best
 from pruneplug.training.callback_hooks import wants_batches
 from pruneplug.training.evaluation import Evaluation
 from pruneplug.training.events import Plan
+from pruneplug.training.faults import check_loss, failed_to_fetch
 from pruneplug.training.feed import Feed
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
@@ -33,11 +34,14 @@ class Session:
         validation: Run at epoch ends.
         callbacks: Keras callbacks, dispatched as `fit` does.
         log: Takes the metrics.
+        check: Called where everything is at rest; raises to stop the training.
         best: Keeps the best epoch.
         progress: Shows the progress.
         step: Optimizer steps taken.
         epoch: Epochs finished, with their evaluation.
         logs: Metrics of the last finished epoch.
+        trained: Training metrics of an epoch whose evaluation is not over; else None.
+        resting: Whether all state is that of `step`, so that it can be saved.
     """
 
     model: keras.Model
@@ -48,11 +52,14 @@ class Session:
     validation: Evaluation | None
     callbacks: keras.callbacks.CallbackList
     log: MetricLog
+    check: Callable[[], None]
     best: Best
     progress: Progress | None = None
     step: int = 0
     epoch: int = 0
     logs: dict[str, float] = field(default_factory=dict)
+    trained: dict[str, float] | None = None
+    resting: bool = True
     _outputs: Mapping[str, Any] | None = None
     _sparsity: float = 0.0
     _pace: Pace = field(default_factory=Pace)
@@ -64,17 +71,20 @@ class Session:
         if self.progress is not None:
             self.progress.start(self.step)
 
-    def run(self, save: Callable[[], object]) -> None:
+    def run(self, between: Callable[[bool], object]) -> None:
         """Run to the end of the plan, or until a callback stops the training.
 
         Args:
-            save: Writes a checkpoint of the position between two events.
+            between: Called between two events, when everything is at rest, and told whether a
+                checkpoint is due.
         """
         try:
-            # Between two events everything is at rest: a request to stop is honoured here.
             while not self.over:
-                if self._next_event():
-                    save()
+                self.check()
+                self.resting = False
+                due = self._next_event()
+                self.resting = True
+                between(due)
         finally:
             if self.progress is not None:
                 self.progress.stop()
@@ -82,15 +92,16 @@ class Session:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.epoch >= self.plan.epochs or self.model.stop_training
+        stopped = self.model.stop_training and self.trained is None
+        return self.epoch >= self.plan.epochs or stopped
 
     def _next_event(self) -> bool:
         """Run to the next event and handle it; return whether to save afterwards."""
         end = (self.epoch + 1) * self.plan.steps_per_epoch
         improved = False
-        if self.step == end - self.plan.steps_per_epoch:
-            self._begin_epoch()
-        if self.step < end:
+        if self.trained is None:
+            if self.step == end - self.plan.steps_per_epoch:
+                self._begin_epoch()
             self._run_window()
         if self.step == end or self.model.stop_training:
             improved = self._end_epoch()
@@ -110,7 +121,7 @@ class Session:
         if by_batch:
             self.callbacks.on_train_batch_begin(first)
         self._pace.begin()
-        self._outputs = self.loop.run(first, count)
+        self._outputs = self._take(first, count)
         self._pace.end(count)
         self.step = stop
         self._log_event(self.pruner.advance(count))
@@ -118,11 +129,29 @@ class Session:
             self.callbacks.on_train_batch_end(first, self._outputs)
         self._show()
 
+    def _take(self, first: int, count: int) -> Mapping[str, Any]:
+        try:
+            outputs = self.loop.run(first, count)
+        except Exception as error:
+            if failed_to_fetch(error):
+                # The steps before it are complete, and only the model knows how many.
+                self._log_event(self.pruner.advance(None))
+                self.resting = self.pruner.step >= self.step
+                self.step = max(self.step, self.pruner.step)
+            raise
+        bad = self.loop.first_bad()
+        check_loss(outputs, None if bad is None else self.step - first + bad + 1)
+        return outputs
+
     def _end_epoch(self) -> bool:
         """Evaluate, tell everyone, and return whether this is the best epoch so far."""
-        logs = self.loop.read(self._outputs)
+        self.trained = self.trained or self.loop.read(self._outputs)
+        logs = dict(self.trained)
         if self.validation is not None:
-            logs.update({f"val_{k}": v for k, v in self.validation.run().items()})
+            self.resting = True  # the position in the evaluation is part of the state
+            logs.update({f"val_{k}": v for k, v in self.validation.run(self.check).items()})
+            self.resting = False
+        self.trained = None
         self.callbacks.on_epoch_end(self.epoch, logs)
         self.epoch += 1
         self.logs = logs

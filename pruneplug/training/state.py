@@ -1,6 +1,7 @@
 """Everything in memory that decides how a run goes on: variables and random states."""
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,26 +39,47 @@ def assign_variables(variables: Sequence[Any], values: Sequence[Array]) -> None:
         variable.assign(value)
 
 
-def restore_variables(model: keras.Model, sections: Mapping[str, Section]) -> None:
-    """Assign a checkpoint's arrays to the variables of a model of the same architecture.
+def check_variables(model: keras.Model, sections: Mapping[str, Section], force: bool) -> None:
+    """Refuse the arrays of another architecture.
+
+    Args:
+        model: With all its variables created.
+        sections: Of a checkpoint.
+        force: Only warn.
 
     Raises:
         ValueError: If number, shape, dtype or name of a variable differs, with the differences.
     """
-    own = state_variables(model)
     found = [
         difference
-        for name, variables in own.items()
+        for name, variables in state_variables(model).items()
         for difference in _differences(name, variables, sections[name])
     ]
-    if found:
+    if found and force:
+        shown = "\n- ".join(found[:10])
+        warnings.warn(f"Only what fits is taken from the checkpoint:\n- {shown}", stacklevel=2)
+    elif found:
         raise ValueError(
             "A checkpoint must come from the same architecture and optimizer; got:\n- "
             + "\n- ".join(found[:10])
-            + "\nBuild the model as it was, or use another folder."
+            + "\nBuild the model as it was, use another folder, or force it (force_resume)."
         )
-    for name, variables in own.items():
-        assign_variables(variables, [array for _, array in sections[name]])
+
+
+def restore_variables(
+    model: keras.Model, sections: Mapping[str, Section], force: bool = False
+) -> None:
+    """Assign a checkpoint's arrays to the variables of a model.
+
+    Args:
+        model: Passes `check_variables`.
+        sections: Of the checkpoint.
+        force: Take only what fits, by position and name, and keep the model's learning rate.
+    """
+    for name, variables in state_variables(model).items():
+        for variable, (path, array) in zip(variables, sections[name], strict=not force):
+            if not force or (_fits(variable, path, array) and not path.endswith("learning_rate")):
+                variable.assign(array)
 
 
 def random_state() -> dict[str, Any]:
@@ -82,10 +104,19 @@ def _differences(section: str, variables: Sequence[Any], arrays: Section) -> Ite
     if len(variables) != len(arrays):
         yield f"{section}: {len(arrays)} variables in the checkpoint, {len(variables)} here"
     for variable, (path, array) in zip(variables, arrays, strict=False):
-        shape, dtype = tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
-        if (shape, dtype, _stem(variable.path)) != (array.shape, array.dtype.name, _stem(path)):
+        if not _fits(variable, path, array):
+            shape, dtype = _form(variable)
             there = f"{path} {array.shape} {array.dtype.name}"
             yield f"{section}: {there} in the checkpoint, {variable.path} {shape} {dtype} here"
+
+
+def _fits(variable: Any, path: str, array: Array) -> bool:
+    form = (array.shape, array.dtype.name)
+    return _form(variable) == form and _stem(variable.path) == _stem(path)
+
+
+def _form(variable: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
 
 
 def _stem(path: str) -> str:

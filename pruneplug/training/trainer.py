@@ -110,7 +110,8 @@ class Trainer:
         self.model = model
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
         self.monitor, self.resume, self.force_resume = monitor, resume, force_resume
-        self._settings, self._folder = dict(settings or {}), None if folder is None else Path(folder)
+        self._settings = dict(settings or {})
+        self._folder = None if folder is None else Path(folder)
         self._pruning = Pruning(
             schedule,
             {
@@ -129,7 +130,9 @@ class Trainer:
         self._callbacks = tuple(callbacks)
         chief = is_chief(model.distribute_strategy)
         self._log = MetricLog((chief and tracker) or NullTracker())
-        self._store = None if folder is None else self._saving.store(Path(folder), writes=chief)
+        self._store = (
+            None if self._folder is None else self._saving.store(self._folder, writes=chief)
+        )
         self._progress = None if not chief else Progress() if progress is True else progress or None
 
     def fit(
@@ -194,9 +197,7 @@ class Trainer:
         with self.model.distribute_strategy.scope():
             model = self._pruning.wrap(self.model)
             model.compile(**self._compile)
-        feed = train_feed(
-            train, self.batch_size, self.seed, steps, model.distribute_strategy
-        )
+        feed = train_feed(train, self.batch_size, self.seed, steps, model.distribute_strategy)
         plan = Plan(self.epochs, feed.steps_per_epoch, self._saving.checkpoint_every)
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)

@@ -22,7 +22,7 @@ CONTENT = Checkpoint(
 def write(parent: Path) -> Path:
     folder = parent / folder_name(7)
     folder.mkdir()
-    write_checkpoint(folder, CONTENT, lambda path: (path / "extra").write_text("x") and None)
+    write_checkpoint(folder, CONTENT, lambda path: (path / "extra").write_text("x") and None, 0)
     return folder
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pruneplug.training.state import (
+    check_variables,
     random_state,
     read_variables,
     restore_random_state,
@@ -55,7 +56,10 @@ def test_shows_how_another_architecture_differs(model: object, message: str) -> 
     other = model()  # type: ignore[operator]
     other.compile("sgd", "mse")
     with pytest.raises(ValueError, match=message):
-        restore_variables(other, saved)
+        check_variables(other, saved, force=False)
+    with pytest.warns(UserWarning, match=message):
+        check_variables(other, saved, force=True)
+    restore_variables(other, saved, force=True)
 
 
 def test_random_states_go_through_json() -> None:

@@ -1,0 +1,40 @@
+"""Saves what can be saved when a training ends before its time, and says what is left."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pruneplug.signals import StopRequested, StopSignals
+from pruneplug.training.faults import failed_to_fetch
+from pruneplug.training.persistence import Keeper
+from pruneplug.training.session import Session
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def guarded(session: Session, keeper: Keeper, stop: StopSignals) -> Iterator[None]:
+    """Run a training so that neither a signal nor an error takes more than it must.
+
+    A signal is passed on to the handler that was there before, after the state was saved. An
+    error is raised again with a note that says from where the run can go on.
+
+    Args:
+        session: The training.
+        keeper: Saves it.
+        stop: Entered already.
+
+    Raises:
+        SystemExit: On a signal, with 128 plus its number.
+    """
+    try:
+        yield
+    except StopRequested as request:
+        keeper.secure()
+        _logger.warning("%s: stopped after step %d. %s", request, session.step, keeper.last())
+        stop.__exit__()
+        stop.pass_on()
+    except Exception as error:
+        keeper.secure(positioned=not failed_to_fetch(error))
+        error.add_note(f"The training ended after step {session.step}. {keeper.last()}")
+        raise

@@ -1,0 +1,101 @@
+"""When checkpoints are written and which of them stay."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pruneplug.training.checkpoint_store import CheckpointStore
+
+
+@dataclass(frozen=True)
+class Saving:
+    """The rules for a run's checkpoints; the end of a run is saved whatever they say.
+
+    Args:
+        checkpoint_every: Steps between two checkpoints; None saves at epoch ends.
+        checkpoint_minutes: Minutes after which one is due whatever the steps; None for never.
+        keep_checkpoints: Number of newest ones to keep, besides the best.
+        keep_minutes: Keep one in so many minutes for good; None keeps none.
+        clock: Returns the time in seconds.
+
+    Raises:
+        ValueError: If one of them is out of its range.
+    """
+
+    checkpoint_every: int | None = None
+    checkpoint_minutes: float | None = None
+    keep_checkpoints: int = 2
+    keep_minutes: float | None = None
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "keep_checkpoints"):
+            check_count(name, getattr(self, name))
+        for name in ("checkpoint_minutes", "keep_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0; got {name}={value!r}.")
+
+    def check_folder(self, folder: Path | str | None, resume: str) -> None:
+        """Refuse rules that make no sense without a folder.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        asked = (self.checkpoint_every, self.checkpoint_minutes) != (None, None)
+        if folder is None and (resume == "auto" or asked):
+            raise ValueError(
+                "folder must be given to write or resume checkpoints; got folder=None with "
+                f"resume={resume!r}, checkpoint_every={self.checkpoint_every}, "
+                f"checkpoint_minutes={self.checkpoint_minutes}."
+            )
+
+    def store(self, folder: Path, writes: bool = True) -> CheckpointStore:
+        """Return the store of a run's folder.
+
+        Args:
+            folder: The run's.
+            writes: Whether this process writes checkpoints, or only reads them.
+        """
+        seconds = None if self.keep_minutes is None else 60 * self.keep_minutes
+        return CheckpointStore(
+            folder / "checkpoints", self.keep_checkpoints, seconds, self.clock, writes
+        )
+
+    def alarm(self) -> "Alarm":
+        """Return what goes off when a checkpoint is due by time."""
+        return Alarm(self.checkpoint_minutes, self.clock)
+
+
+class Alarm:
+    """Goes off some minutes after it was last set.
+
+    Args:
+        minutes: How many; None never goes off.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, minutes: float | None, clock: Callable[[], float]) -> None:
+        self._minutes = minutes
+        self._clock = clock
+        self._since = clock()
+
+    def set(self) -> None:
+        """Start to wait anew."""
+        self._since = self._clock()
+
+    def due(self) -> bool:
+        """Tell whether the time is over."""
+        return self._minutes is not None and self._clock() - self._since >= 60 * self._minutes
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse a value that is neither None nor a whole number of at least 1.
+
+    Raises:
+        ValueError: With name and value.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if value is not None and not whole:
+        raise ValueError(f"{name} must be a whole number, at least 1; got {name}={value!r}.")
