@@ -45,7 +45,9 @@ TABLE = {
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),
-    "training": _row(f"{ENGINE} signals callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"),
+    "training": _row(
+        f"{ENGINE} signals callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
+    ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),

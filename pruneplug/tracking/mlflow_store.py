@@ -33,7 +33,7 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self._database = sqlite_path(uri)
-        self._client = _connect(uri, self._database)
+        self._client = connect(uri, self._database)
 
     def open_run(self, start: Entry, run_id: str | None) -> str:
         """Continue a run, else find or make the one of a start entry.
@@ -138,7 +138,8 @@ class MlflowStore:
         return None if self._database is None else (self._database.parent / "mlartifacts").as_uri()
 
 
-def _connect(uri: str, database: Path | None) -> "MlflowClient":
+def connect(uri: str, database: Path | None) -> "MlflowClient":
+    """Make a client that retries little; `database` is the file of a sqlite address."""
     # The sender tries again by itself, and looks first whether a lost answer's run was made.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

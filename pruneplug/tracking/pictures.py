@@ -11,13 +11,33 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pruneplug.tracking.journal import last_run, values
 
-_PREFIX = "sparsity/"
+CURVE_PREFIX = "sparsity/"
 _TOTAL = "total"
 _LEGEND_ROWS = 26
 _BAR_COLOR, _TARGET_COLOR = "#4477aa", "#cc3311"
 _DPI = 120
 
-_Curve: TypeAlias = list[tuple[int, float]]
+Curve: TypeAlias = list[tuple[int, float]]
+
+
+def read_curves(journal: Path) -> dict[str, Curve]:
+    """Collect the sparsities in a journal's last run.
+
+    Args:
+        journal: the journal's path.
+
+    Returns:
+        (step, sparsity) by weight, and by `total` for all of them, in the order in which they
+        were logged.
+    """
+    curves: dict[str, Curve] = {}
+    for entry in last_run(journal):
+        if entry["type"] == "metrics":
+            for key, value in values(entry).items():
+                if key.startswith(CURVE_PREFIX):
+                    points = curves.setdefault(key.removeprefix(CURVE_PREFIX), [])
+                    points.append((entry["step"], value))
+    return curves
 
 
 def sparsity_curves(journal: Path, png: Path) -> None:
@@ -30,7 +50,7 @@ def sparsity_curves(journal: Path, png: Path) -> None:
         journal: the journal's path.
         png: the picture to write.
     """
-    curves = _curves(journal)
+    curves = read_curves(journal)
     columns = -(-(len(curves) + 1) // _LEGEND_ROWS)
     figure = Figure(figsize=(8 + 2.2 * columns, 5.5), layout="constrained")
     axes = figure.add_subplot(title="Sparsity of each pruned weight while training")
@@ -81,18 +101,7 @@ def final_sparsity(rows: Sequence[Mapping[str, Any]], png: Path) -> None:
     figure.savefig(png, dpi=_DPI)
 
 
-def _curves(journal: Path) -> dict[str, _Curve]:
-    """Collect (step, sparsity) by weight, in the order in which the weights were logged."""
-    curves: dict[str, _Curve] = {}
-    for entry in last_run(journal):
-        if entry["type"] == "metrics":
-            for key, value in values(entry).items():
-                if key.startswith(_PREFIX):
-                    curves.setdefault(key.removeprefix(_PREFIX), []).append((entry["step"], value))
-    return curves
-
-
-def _draw_curve(axes: Axes, points: _Curve, **style: Any) -> None:
+def _draw_curve(axes: Axes, points: Curve, **style: Any) -> None:
     if not points:
         return
     steps, sparsities = zip(*points, strict=True)

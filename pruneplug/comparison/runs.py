@@ -1,0 +1,132 @@
+"""Finished runs, read from what they left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pruneplug.outputs import CONFIG, JOURNAL, SUMMARY
+from pruneplug.tracking.pictures import Curve, read_curves
+
+VALIDATION, TEST = "val_accuracy", "test_accuracy"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run was asked, and what came of it.
+
+    Args:
+        name: What it is called.
+        settings: All settings by dotted name, e.g. `block.size`.
+        measured: Its metrics; `sparsity`, the fraction of zeros over all pruned weights; and
+            `dense_bytes`, `stripped_bytes`, `gzip_bytes` of its files.
+        layers: `sparsity`, `target`, `shape` and `kept` of each weight by `<layer>/<weight>`.
+        curves: (step, sparsity) of each weight and of all of them (`total`) in training.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    measured: Mapping[str, float]
+    layers: Mapping[str, Mapping[str, Any]]
+    curves: Mapping[str, Curve] = field(repr=False)
+
+    @property
+    def seed(self) -> int:
+        """The seed it was started with."""
+        return int(self.settings.get("seed", 0))
+
+
+def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """Read all finished runs below a folder, e.g. those of a sweep.
+
+    Args:
+        folder: A run's own folder counts too.
+
+    Returns:
+        The runs in order of their folders, and the names of those that have not finished.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If no run has finished there, or a file is not what a run writes.
+    """
+    folders = sorted({path.parent for path in folder.rglob(SUMMARY)}, key=_natural)
+    begun = {path.parent for path in folder.rglob(CONFIG)}
+    if not folders:
+        raise ValueError(
+            f"The folder must hold finished runs, each with its {SUMMARY}; got {folder}. "
+            "Name the folder of a run or of a sweep."
+        )
+    unfinished = [
+        path for path in begun - set(folders) if not any(path in other.parents for other in folders)
+    ]
+    runs = [read_run(path, _name(path, folder), _curves(path)) for path in folders]
+    return runs, [_name(path, folder) for path in sorted(unfinished, key=_natural)]
+
+
+def read_run(folder: Path, name: str, curves: Mapping[str, Curve]) -> Run:
+    """Read a run's summary and settings.
+
+    Args:
+        folder: Holds `summary.json` and `config.yaml`.
+        name: What the run is called.
+        curves: Its sparsities in training.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If a file is not what a run writes.
+    """
+    summary = _parse(folder / SUMMARY)
+    settings = _parse(folder / CONFIG)
+    try:
+        measured = {**summary["metrics"], **summary["size"]}
+        measured["sparsity"] = summary["sparsity"]["total"]
+        layers = summary["sparsity"]["layers"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / SUMMARY} must be a run's summary; got no {error}. Run it again."
+        ) from error
+    return Run(name, _flatten(settings), measured, layers, curves)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} must be readable; got {reason}. Run it again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must map names to values; got {content!r}. Run it again.")
+    return content
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for group, value in settings.items():
+        leaves = value.items() if isinstance(value, dict) else ((None, value),)
+        for name, leaf in leaves:
+            plain = leaf if isinstance(leaf, str | int | float | bool) else str(leaf)
+            flat[f"{group}.{name}" if name else group] = plain
+    return flat
+
+
+def _curves(folder: Path) -> Mapping[str, Curve]:
+    journal = folder / JOURNAL
+    return read_curves(journal) if journal.exists() else {}
+
+
+def _name(path: Path, top: Path) -> str:
+    return path.absolute().name if path == top else str(path.relative_to(top))
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort job 10 behind job 9: a sweep's folders begin with the job's number."""
+    return [
+        (int(number) if (number := part.partition("_")[0]).isdigit() else -1, part)
+        for part in path.parts
+    ]

@@ -1,0 +1,31 @@
+"""Finished runs, read from MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pruneplug.comparison.runs import Run, read_run
+from pruneplug.outputs import CONFIG, SUMMARY
+from pruneplug.tracking.mlflow_runs import tracked_runs
+
+
+def read_experiment(experiment: str, uri: str | None) -> list[Run]:
+    """Read the finished runs of an experiment.
+
+    Args:
+        experiment: Its name.
+        uri: Tracking address; None: the one that training takes.
+
+    Raises:
+        OSError: If the store cannot be reached.
+        ValueError: If there is no such experiment, or no finished run in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tracked = tracked_runs(experiment, uri, (SUMMARY, CONFIG), Path(folder))
+        runs = [read_run(run.files, run.name, run.curves) for run in tracked]
+    if not runs:
+        raise ValueError(
+            f"The experiment must hold finished runs, each with its {SUMMARY}; got {experiment}."
+        )
+    return runs
