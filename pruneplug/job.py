@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from pruneplug import builders
 from pruneplug.console import held_back, print_report
+from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary
 from pruneplug.settings import Settings, flatten, to_yaml
 from pruneplug.tracking import RunStatus, Tracker
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from pruneplug.data import Splits
     from pruneplug.training import Trainer, TrainingResult
+
+LOCK = ".run.lock"
 
 
 class UsageError(Exception):
@@ -94,8 +96,12 @@ def run(job: Job) -> Outcome:
     Raises:
         UsageError: If the settings or files cannot be trained with; a new run folder is then empty.
     """
+    with _alone(job.folder):
+        return _run(job)
+
+
+def _run(job: Job) -> Outcome:
     with _refused(job.folder):
-        _check_writable(job.folder)
         splits = builders.build_data(job.settings)
         planned = builders.planned_steps(job.settings, len(splits.train.y))
         schedule = builders.build_schedule(job.settings, planned)
@@ -117,6 +123,10 @@ def run(job: Job) -> Outcome:
 def _build_model(settings: Settings, splits: Splits) -> keras.Model:
     with held_back():
         import keras
+        import tensorflow as tf
+
+    if settings.trainer.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
     # Else layer names count on from one job of a process to the next.
     keras.utils.clear_session()
@@ -131,20 +141,35 @@ def _build_trainer(
 
     from pruneplug.training import Trainer
 
-    settings = job.settings
+    settings, rules = job.settings, job.settings.trainer
     return Trainer(
         pruned,
         optimizer=builders.build_optimizer(settings),
         loss=loss,
-        epochs=settings.trainer.epochs,
-        batch_size=settings.trainer.batch_size,
+        epochs=rules.epochs,
+        batch_size=rules.batch_size,
         seed=settings.seed,
         callbacks=[keras.callbacks.LambdaCallback(on_train_begin=record.begin)],
         tracker=record.tracker,
         folder=job.folder,
-        resume=settings.trainer.resume,
+        checkpoint_every=rules.checkpoint_steps,
+        checkpoint_minutes=rules.checkpoint_minutes,
+        keep_checkpoints=rules.keep_checkpoints,
+        keep_minutes=rules.keep_minutes,
+        resume=rules.resume,
+        force_resume=rules.force_resume,
+        settings=_decisive(settings),
         progress=True,
     )
+
+
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """List the settings that a run and the one that resumes it must share: not where things lie."""
+    return {
+        name: value
+        for name, value in flatten(settings).items()
+        if not name.startswith(("trainer.", "tracking.")) and not name.endswith(".path")
+    }
 
 
 def _fit(trainer: Trainer, splits: Splits, record: _Record) -> TrainingResult:
@@ -177,17 +202,28 @@ def _ending(record: _Record) -> Iterator[None]:
 @contextmanager
 def _refused(folder: Path) -> Iterator[None]:
     """Turn mistakes in the input into `UsageError`, and leave a new run folder empty."""
-    new = not any(folder.iterdir())
+    new = not _content(folder)
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        for entry in folder.iterdir() if new else ():
+        for entry in _content(folder) if new else ():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise UsageError(str(error)) from error
 
 
-def _check_writable(folder: Path) -> None:
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"hydra.run.dir must be a folder that can be written to: {error}.") from error
+def _content(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.name != LOCK]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of the folder: journal and results bear one writer only."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(sole_use(folder / LOCK))
+        except FolderInUseError as error:
+            raise UsageError(str(error)) from error
+        except OSError as error:
+            rule = "hydra.run.dir must be a folder that can be written to"
+            raise UsageError(f"{rule}: {error}.") from error
+        yield

@@ -26,11 +26,12 @@ def _row(own: str = "", others: str = "") -> Row:
 RULES = "schedules sparsity masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
-BELOW = f"{ENGINE} callbacks training tracking export data models"  # all that a command drives
+BELOW = f"{ENGINE} callbacks training tracking export data models lock"  # all that a command drives
 
 TABLE = {
     "schedules": _row(),
     "signals": _row(),
+    "lock": _row(),
     "sparsity": _row(),
     "masks": _row(others="numpy keras"),
     "patterns": _row("masks"),
@@ -46,7 +47,7 @@ TABLE = {
     "callbacks": _row("sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),
     "training": _row(
-        f"{ENGINE} signals callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
+        f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
     "data": _row(others="numpy keras sklearn"),

@@ -223,12 +223,30 @@ class TrainerSettings:
 
     epochs: int
     batch_size: int
+    checkpoint_steps: int | None
+    """Steps between two checkpoints; None: the end of each epoch."""
+    checkpoint_minutes: float | None
+    """Minutes after which a checkpoint is due too; None: never."""
+    keep_checkpoints: int
+    """Newest checkpoints to keep, besides the best."""
+    keep_minutes: float | None
+    """One checkpoint in so many minutes is kept for good; None: none."""
     resume: str
     """auto: go on from the run folder's last checkpoint; never; or a checkpoint's path."""
+    force_resume: bool
+    """Resume in spite of other settings, and take what fits."""
+    deterministic: bool
+    """Use the same order of additions every time, on a GPU too."""
 
     def __post_init__(self) -> None:
         require_count("trainer.epochs", self.epochs)
         require_count("trainer.batch_size", self.batch_size)
+        require_count("trainer.keep_checkpoints", self.keep_checkpoints)
+        if self.checkpoint_steps is not None:
+            require_count("trainer.checkpoint_steps", self.checkpoint_steps)
+        for name in ("checkpoint_minutes", "keep_minutes"):
+            minutes = getattr(self, name)
+            require(minutes is None or minutes > 0, f"trainer.{name}", "be above 0", minutes)
         known = self.resume in RESUME_WORDS or Path(self.resume).exists()
         require(known, "trainer.resume", "be auto, never or an existing path", self.resume)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from pruneplug.lock import sole_use
 from pruneplug.policies import PruningPolicy
 from pruneplug.pruner import Pruner
 from pruneplug.schedules import PruningSchedule
@@ -19,7 +20,6 @@ from pruneplug.training.cluster import is_chief
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, train_feed
 from pruneplug.training.guard import guarded
-from pruneplug.training.lock import sole_use
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
 from pruneplug.training.outcome import finish, stored_result
