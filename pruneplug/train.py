@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pruneplug.failures import describe, keep_traceback
 from pruneplug.settings import (
     COMPOSE_ERRORS,
     config_folder,
@@ -30,15 +31,18 @@ from pruneplug.settings import (
     register_schemas,
 )
 
+from pruneplug.signals import STOP_SIGNALS, exit_code
+
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
 
+CHECKPOINTS = "checkpoints"
 PROGRAM = "pruneplug-train"
 FULL_ERRORS = "HYDRA_FULL_ERROR"
 
 # Exit codes; 0 is success, and 128 + its number stands for a signal.
 FAILED, USAGE, TARGET_MISSED = 1, 2, 3
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+INTERRUPTED, TERMINATED = exit_code(signal.SIGINT), exit_code(signal.SIGTERM)
 
 
 class JobError(Exception):
@@ -72,8 +76,6 @@ def _exit_code() -> int:
         return _complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
     except (ValueError, TypeError) as error:
         return _complain(str(error), USAGE)
-    except KeyboardInterrupt:
-        return _complain("Interrupted.", INTERRUPTED)
     return 0
 
 
@@ -89,12 +91,12 @@ def _run_job(config: DictConfig) -> float:
     single = context.mode == RunMode.RUN
     try:
         outcome = _train(config, context, folder)
-    except KeyboardInterrupt:
-        hint = f"Interrupted. To go on, repeat the command with hydra.run.dir={folder}"
-        raise SystemExit(_complain(hint, INTERRUPTED)) from None
+    except SystemExit as ending:
+        _complain(_way_on(context, folder), 0)
+        raise SystemExit(ending.code) from None
     except Exception as error:
+        code = _say_why(error, context, folder)
         _remove_empty(folder)
-        code = _say_why(error)
         # Hydra lets the other jobs of a sweep run on after an Exception, and ends at this one.
         raise SystemExit(code) if single else JobError(code) from None
     if not outcome.target_reached:
@@ -120,13 +122,24 @@ def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
     return run(Job(settings, folder, context.job.override_dirname or folder.name, tags))
 
 
-def _say_why(error: Exception) -> int:
+def _say_why(error: Exception, context: HydraConf, folder: Path) -> int:
     from pruneplug.job import UsageError
 
     if isinstance(error, UsageError):
         return _complain(str(error), USAGE)
-    traceback.print_exception(error)
-    return _complain(f"The run failed: {type(error).__name__}: {error}", FAILED)
+    _complain(f"The run failed: {describe(error)} {keep_traceback(error, folder)}", FAILED)
+    return _complain(_way_on(context, folder), FAILED)
+
+
+def _way_on(context: HydraConf, folder: Path) -> str:
+    """Say how a run that has ended early goes on."""
+    if not (folder / CHECKPOINTS).exists():
+        return "Nothing was saved yet that a run could go on from."
+    # The run's own checkpoints are found without being told where they are.
+    kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
+    # In quotes because the folders of a sweep have commas in their names.
+    words = [*kept, f'hydra.run.dir="{folder}"']
+    return f"To go on: python -m pruneplug.train {shlex.join(words)}"
 
 
 def _complain(message: str, code: int) -> int:
@@ -149,7 +162,7 @@ def _remove_empty(folder: Path) -> None:
 def _process_set_up() -> Iterator[None]:
     """Let errors and signals come to this module, and warnings be one line each."""
     full_errors = os.environ.get(FULL_ERRORS)
-    handler = signal.signal(signal.SIGTERM, _terminate)
+    handlers = {number: signal.signal(number, _stop) for number in STOP_SIGNALS}
     # Hydra prints errors itself unless it is asked for the full ones, which it raises.
     os.environ[FULL_ERRORS] = "1"
     with warnings.catch_warnings():
@@ -157,14 +170,18 @@ def _process_set_up() -> Iterator[None]:
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             os.environ.pop(FULL_ERRORS)
             if full_errors is not None:
                 os.environ[FULL_ERRORS] = full_errors
 
 
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
-    raise SystemExit(_complain("Terminated.", TERMINATED))
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the program in good order; the next signal ends it at once."""
+    for other in STOP_SIGNALS:
+        signal.signal(other, lambda number, frame: os._exit(exit_code(number)))
+    raise SystemExit(_complain(f"Ended by {signal.Signals(number).name}.", exit_code(number)))
 
 
 def _show_warning(

@@ -32,6 +32,7 @@ TABLE = {
     "schedules": _row(),
     "signals": _row(),
     "lock": _row(),
+    "failures": _row(),
     "sparsity": _row(),
     "masks": _row(others="numpy keras"),
     "patterns": _row("masks"),
@@ -59,7 +60,7 @@ TABLE = {
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} settings outputs console builders", "keras tensorflow rich"),
-    "train": _row("signals settings job console", "hydra omegaconf"),
+    "train": _row("signals failures settings job console", "hydra omegaconf"),
     # Its names are loaded on use; type checkers read them here.
     "__init__": _row(f"{ENGINE} callbacks training"),
 }

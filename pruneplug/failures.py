@@ -1,0 +1,38 @@
+"""What the user reads when a run fails: one message, and a file with the rest."""
+
+import re
+import traceback
+from pathlib import Path
+
+ERRORS = "errors.log"
+# Lines around the cause in TensorFlow's messages: headings, node names, excerpts of tracebacks.
+_AROUND = re.compile(r"\s*$|Graph execution error|Detected at|Traceback|\s|\[\[|<stack|\d+ root error")
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what an error was about, with the notes that it has.
+
+    Example:
+        >>> describe(ValueError("Rows must be sorted.\\nTraceback (most recent call last):"))
+        'ValueError: Rows must be sorted.'
+    """
+    lines = [line for line in str(error).splitlines() if not _AROUND.match(line)]
+    text = lines[0] if lines else ""
+    kind = type(error).__name__
+    said = text if text.startswith(kind) else f"{kind}: {text}"
+    return " ".join([said, *getattr(error, "__notes__", ())])
+
+
+def keep_traceback(error: BaseException, folder: Path) -> str:
+    """Append an error's traceback to a file of the run folder and say where it is.
+
+    Returns:
+        A sentence; one that says why there is no file if it cannot be written.
+    """
+    path = folder / ERRORS
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError as problem:
+        return f"Its traceback could not be written to {path} ({problem.strerror})."
+    return f"Its traceback is in {path}."
