@@ -6,14 +6,14 @@ from pathlib import Path
 
 ERRORS = "errors.log"
 # Lines around the cause in TensorFlow's messages: headings, node names, excerpts of tracebacks.
-_AROUND = re.compile(r"\s*$|Graph execution error|Detected at|Traceback|\s|\[\[|<stack|\d+ root error")
+_AROUND = re.compile(r"\s|$|Graph execution error|Detected at|Traceback|\[\[|<stack|\d+ root err")
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what an error was about, with the notes that it has.
+    r"""Say in one line what an error was about, with the notes that it has.
 
     Example:
-        >>> describe(ValueError("Rows must be sorted.\\nTraceback (most recent call last):"))
+        >>> describe(ValueError("Rows must be sorted.\nTraceback (most recent call last):"))
         'ValueError: Rows must be sorted.'
     """
     lines = [line for line in str(error).splitlines() if not _AROUND.match(line)]

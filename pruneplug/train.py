@@ -30,7 +30,6 @@ from pruneplug.settings import (
     read_settings,
     register_schemas,
 )
-
 from pruneplug.signals import STOP_SIGNALS, exit_code
 
 if TYPE_CHECKING:

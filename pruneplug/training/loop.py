@@ -31,7 +31,14 @@ class StepLoop:
         self._strategy = model.distribute_strategy
         if self._strategy.num_replicas_in_sync == 1:
             # A function of its own would forbid the merge between several replicas.
-            step = tf.function(step, reduce_retracing=True, jit_compile=model.jit_compile)
+            # Inlined, parts of a step would run although its batch could not be had.
+            apart = {"_noinline": True} if isinstance(feed, DatasetFeed) else None
+            step = tf.function(
+                step,
+                reduce_retracing=True,
+                jit_compile=model.jit_compile,
+                experimental_attributes=apart,
+            )
         self._step = step
         convert = tf.autograph.experimental.do_not_convert
         self._one = tf.function(convert(self._one_step), input_signature=[_INDEX])
