@@ -112,11 +112,12 @@ def _run(job: Job) -> Outcome:
         trainer = _build_trainer(job, pruned, loss, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
-        summary = write_outputs(job.folder, result, dense, schedule.target, record.tracker)
+        targets = builders.targets(job.settings, result.report, schedule.target)
+        summary = write_outputs(job.folder, result, dense, targets, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
-    reached = all(weight.target == schedule.target for weight in result.report.weights)
+    reached = builders.target_reached(job.settings, schedule, result.steps)
     return Outcome(result.metrics["val_accuracy"], reached)
 
 

@@ -28,13 +28,15 @@ JOURNAL = "journal.jsonl"
 COLUMNS = ("name", "shape", "target", "sparsity", "kept", "skipped")
 
 
-def measure(path: Path, report: SparsityReport, target: float) -> dict[str, dict[str, Any]]:
+def measure(
+    path: Path, report: SparsityReport, targets: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
     """Count the zeros of each pruned weight in a stripped model's file.
 
     Args:
         path: The `.keras` file.
-        report: Names the weights to look at.
-        target: The sparsity asked of each.
+        report: Names the layers to look at.
+        targets: The sparsity asked of each weight by its name.
 
     Returns:
         `sparsity` (fraction of zeros), `target`, `shape` and `kept` (number of values that are
@@ -43,7 +45,7 @@ def measure(path: Path, report: SparsityReport, target: float) -> dict[str, dict
     import keras
 
     stripped = dict(_weights(keras.saving.load_model(path, compile=False), report))
-    return {weight.name: _count(stripped[weight.name], target) for weight in report.weights}
+    return {name: _count(stripped[name], target) for name, target in targets.items()}
 
 
 def _weights(model: keras.Model, report: SparsityReport) -> Iterator[tuple[str, Any]]:
@@ -72,7 +74,11 @@ def total_sparsity(layers: Mapping[str, Mapping[str, Any]]) -> float:
 
 
 def write_outputs(
-    folder: Path, result: TrainingResult, dense: keras.Model, target: float, tracker: Tracker
+    folder: Path,
+    result: TrainingResult,
+    dense: keras.Model,
+    targets: Mapping[str, float],
+    tracker: Tracker,
 ) -> dict[str, Any]:
     """Write the stripped model, the layer table, the pictures and the summary.
 
@@ -80,7 +86,7 @@ def write_outputs(
         folder: The run folder.
         result: What the training gave.
         dense: The model before pruning, for its size.
-        target: The sparsity asked of each weight.
+        targets: The sparsity asked of each weight by its name.
         tracker: Gets the files as artifacts; what it says of itself goes into the summary.
 
     Returns:
@@ -93,7 +99,7 @@ def write_outputs(
 
     model = folder / MODEL
     result.model.save(model)
-    layers = measure(model, result.report, target)
+    layers = measure(model, result.report, targets)
     summary = {
         "steps": result.steps,
         "metrics": result.metrics,

@@ -4,9 +4,23 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from pruneplug import builders
-from pruneplug.schedules import ConstantSparsity, PolynomialDecay
+from pruneplug.builders.running import OPTIMIZERS
+from pruneplug.models import cnn, mlp
+from pruneplug.pruner import Pruner
+from pruneplug.report import sparsity_report
+from pruneplug.schedules import (
+    ConstantSparsity,
+    CosineSparsity,
+    ExponentialSparsity,
+    LinearSparsity,
+    MultiStepSparsity,
+    OneShotSparsity,
+    PolynomialDecay,
+    PruningSchedule,
+)
 from pruneplug.settings import Settings, config_folder, read_settings, register_schemas
 from pruneplug.tracking import Journal, NullTracker
+from pruneplug.wrapper import pruned_layers
 
 
 def settings(*overrides: str) -> Settings:
@@ -32,13 +46,21 @@ def test_a_small_last_batch_is_a_step() -> None:
         (["schedule=constant", "schedule.begin=7"], ConstantSparsity(0.8, 7, 700, 13)),
         (["schedule=constant", "schedule.begin=1.0", "schedule.end=1.0"],
          ConstantSparsity(0.8, 1000, 1000, 1)),
+        (["schedule=linear"], LinearSparsity(0.0, 0.8, 100, 700, 12)),
+        (["schedule=exponential", "schedule.initial=0.2"],
+         ExponentialSparsity(0.2, 0.8, 100, 700, 12)),
+        (["schedule=cosine", "schedule.end=500"], CosineSparsity(0.0, 0.8, 100, 500, 8)),
+        (["schedule=one_shot"], OneShotSparsity(0.8, 300)),
+        (["schedule=one_shot", "schedule.step=7"], OneShotSparsity(0.8, 7)),
+        (["schedule=multi_step", "schedule.steps=[10,0.5]", "schedule.shares=[0.5,1]"],
+         MultiStepSparsity([0.4, 0.8], [10, 500])),
+        (["block=2of4"], PolynomialDecay(0.0, 0.5, 100, 700, 3.0, 12)),
+        (["block=2of4", "sparsity=0.25"], PolynomialDecay(0.0, 0.25, 100, 700, 3.0, 12)),
         (["schedule=constant", "schedule.frequency=0.05"], ConstantSparsity(0.8, 100, 700, 50)),
         (["schedule=constant", "schedule.frequency=5"], ConstantSparsity(0.8, 100, 700, 5)),
     ],
 )  # fmt: skip
-def test_fractions_become_steps(
-    overrides: list[str], expected: ConstantSparsity | PolynomialDecay
-) -> None:
+def test_fractions_become_steps(overrides: list[str], expected: PruningSchedule) -> None:
     assert builders.build_schedule(settings(*overrides), 1000) == expected
 
 
@@ -64,7 +86,7 @@ def test_a_schedule_that_cannot_work_is_refused(overrides: list[str]) -> None:
         builders.build_schedule(settings(*overrides), 1000)
 
 
-@pytest.mark.parametrize("name", sorted(builders.OPTIMIZERS))
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_every_optimizer_gets_its_settings(name: str) -> None:
     optimizer = builders.build_optimizer(settings(f"optimizer={name}"))
     assert type(optimizer).__name__.lower() == name
@@ -81,3 +103,73 @@ def test_every_tracker(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/m.db"
     mlflow = builders.build_tracker(settings(f"tracking.uri={uri}"), tmp_path, "run")
     assert mlflow.describe()["tracking_uri"] == uri
+
+
+@pytest.mark.parametrize("name", ["uniform", "global", "erk"])
+def test_every_allocation_meets_the_total(name: str) -> None:
+    chosen = settings(f"allocation={name}", "allocation.overrides={hidden_1:0.9}")
+    schedule = builders.build_schedule(chosen, 100)
+    pruned = builders.prune(chosen, mlp.build((64,), 10, hidden=[32, 16]), schedule)
+    pruner = Pruner(pruned)
+    pruner.start()
+    while pruner.advance() is None or not pruner.target_reached():
+        assert pruner.step < 100
+    found = {weight.name: weight.sparsity for weight in pruner.weights()}
+    assert found["hidden_1/kernel"] == pytest.approx(0.9, abs=1e-3)
+    total = 1 - sum(w.kept for w in pruner.weights()) / sum(w.size for w in pruner.weights())
+    assert total == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [("{nosuch*:0.5}", "must name pruned layers.*nosuch"), ("{hidden_1:0.0}", "leave room")],
+)
+def test_overrides_that_cannot_work_are_refused(overrides: str, message: str) -> None:
+    chosen = settings(f"allocation.overrides={overrides}", "sparsity=0.95")
+    model = mlp.build((64,), 10, hidden=[32])
+    with pytest.raises(ValueError, match=message):
+        builders.prune(chosen, model, builders.build_schedule(chosen, 100))
+
+
+@pytest.mark.parametrize(
+    ("choice", "pruned"),
+    [
+        (["policy=all"], ["hidden_1", "hidden_2", "predictions"]),
+        (["policy=keep_ends"], ["hidden_2"]),
+        (["policy=keep_ends", "policy.first=false"], ["hidden_1", "hidden_2"]),
+        (["policy=by_name", "policy.only=[hidden*]"], ["hidden_1", "hidden_2"]),
+        (["policy=by_name", "policy.exclude=[hidden_1]"], ["hidden_2", "predictions"]),
+    ],
+)
+def test_every_policy_chooses(choice: list[str], pruned: list[str]) -> None:
+    chosen = settings(*choice)
+    model = mlp.build((64,), 10, hidden=[32, 16])
+    wrapped = builders.prune(chosen, model, builders.build_schedule(chosen, 100))
+    assert [layer.layer.name for layer in pruned_layers(wrapped)] == pruned
+
+
+def test_what_does_not_fit_is_skipped_on_request() -> None:
+    model = cnn.build((8, 8, 1), 10, filters=[4], hidden=8)
+    chosen = settings("block=4x4", "policy=skip")
+    report = sparsity_report(builders.prune(chosen, model, builders.build_schedule(chosen, 100)))
+    assert [weight.name for weight in report.weights] == ["hidden/kernel", "predictions/kernel"]
+    assert "2 axes" in next(s.reason for s in report.skipped if s.layer == "conv_1")
+
+
+def test_a_model_that_xnnpack_cannot_run_is_refused() -> None:
+    chosen = settings("policy=xnnpack")
+    with pytest.raises(ValueError, match="ZeroPadding2D"):
+        builders.prune(chosen, mlp.build((64,), 10), builders.build_schedule(chosen, 100))
+
+
+@pytest.mark.parametrize("scheduled", ["true", "false"])
+def test_m_by_n(scheduled: str) -> None:
+    chosen = settings("block=2of4", f"block.scheduled={scheduled}")
+    schedule = builders.build_schedule(chosen, 100)
+    pruner = Pruner(builders.prune(chosen, mlp.build((64,), 10, hidden=[32]), schedule))
+    pruner.start()
+    for _ in range(70):
+        pruner.advance()
+    assert all(weight.sparsity == weight.target == 0.5 for weight in pruner.weights())
+    assert builders.target_reached(chosen, schedule, 70)
+    assert builders.target_reached(chosen, schedule, 20) == (scheduled == "false")

@@ -7,7 +7,8 @@ from typing import Any, cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from pruneplug.settings.groups import BlockSettings, TrainerSettings
+from pruneplug.settings.groups import TrainerSettings
+from pruneplug.settings.pruning import BlockSettings
 from pruneplug.settings.run import SCHEMAS, Settings
 from pruneplug.settings.wording import unknown_key
 

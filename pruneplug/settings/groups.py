@@ -1,4 +1,4 @@
-"""What may be configured in each group of `conf/`, and within which ranges.
+"""What may be configured besides the pruning itself, and within which ranges.
 
 The fields carry no defaults: the values live in `conf/`, where users look for them.
 """
@@ -11,12 +11,9 @@ from pruneplug.settings.checks import (
     require_count,
     require_counts,
     require_fraction,
-    require_point,
     require_positive,
-    require_word,
 )
 
-POOLINGS = ("AVG", "MAX")
 RESUME_WORDS = ("auto", "never")
 
 
@@ -113,69 +110,6 @@ class NpzSettings(DataSettings):
     path: str
     scale: float | None
     """Factor on the inputs; None: 1/255 for bytes, 1 for anything else."""
-
-
-@dataclass
-class ScheduleSettings:
-    """Which schedule is used; one subclass for each file of `conf/schedule`."""
-
-    name: str
-
-
-# Apart from its base class because OmegaConf 2.3 cannot merge into a field whose declared type has
-# Union fields; into one of a base type it can.
-@dataclass
-class TimedSettings(ScheduleSettings):
-    """When masks are updated; the sparsity itself is the top-level knob.
-
-    A point of the training is an int (steps) or a float in [0, 1] (a fraction of the planned
-    steps).
-    """
-
-    begin: int | float
-    end: int | float | None
-    """None: the end of the training."""
-    frequency: int | float | None
-    """Steps between two updates; None: a fiftieth of the way from begin to end, at most 100."""
-
-    def __post_init__(self) -> None:
-        for field, least in (("begin", 0), ("end", 0), ("frequency", 1)):
-            require_point(f"schedule.{field}", getattr(self, field), least)
-
-
-@dataclass
-class ConstantSettings(TimedSettings):
-    """The full sparsity from the first update on."""
-
-
-@dataclass
-class PolynomialSettings(TimedSettings):
-    """A sparsity that rises along a polynomial curve."""
-
-    initial: float
-    """Sparsity of the first update, in [0, 1)."""
-    power: float
-    """Exponent of the curve; 3 rises fast first."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_fraction("schedule.initial", self.initial)
-        require_positive("schedule.power", self.power)
-
-
-@dataclass
-class BlockSettings:
-    """The shape in which weights are pruned."""
-
-    size: list[int]
-    """Rows and columns of a block; [1, 1] prunes single weights."""
-    pooling: str
-    """How a block is judged: by the AVG or the MAX of its magnitudes."""
-
-    def __post_init__(self) -> None:
-        fits = len(self.size) == 2 and min(self.size) >= 1
-        require(fits, "block.size", "be two whole numbers of at least 1, as [2,3]", self.size)
-        require_word("block.pooling", self.pooling, POOLINGS)
 
 
 @dataclass

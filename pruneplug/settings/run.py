@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
-from pruneplug.settings import groups
+from pruneplug.settings import groups, pruning
 from pruneplug.settings.checks import require, require_fraction
 
 Param: TypeAlias = str | int | float | bool
@@ -22,8 +22,25 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "npz": groups.NpzSettings,
     },
     "schedule": {
-        "constant": groups.ConstantSettings,
-        "polynomial": groups.PolynomialSettings,
+        "constant": pruning.ConstantSettings,
+        "polynomial": pruning.PolynomialSettings,
+        "linear": pruning.RampSettings,
+        "exponential": pruning.RampSettings,
+        "cosine": pruning.RampSettings,
+        "one_shot": pruning.OneShotSettings,
+        "multi_step": pruning.MultiStepSettings,
+    },
+    "policy": {
+        "all": pruning.PolicySettings,
+        "skip": pruning.PolicySettings,
+        "xnnpack": pruning.PolicySettings,
+        "keep_ends": pruning.KeepEndsSettings,
+        "by_name": pruning.ByNameSettings,
+    },
+    "allocation": {
+        "uniform": pruning.AllocationSettings,
+        "global": pruning.AllocationSettings,
+        "erk": pruning.AllocationSettings,
     },
     "optimizer": {
         "adam": groups.AdamSettings,
@@ -51,8 +68,10 @@ class Settings:
     seed: int
     model: groups.ModelSettings
     data: groups.DataSettings
-    schedule: groups.ScheduleSettings
-    block: groups.BlockSettings
+    schedule: pruning.ScheduleSettings
+    block: pruning.BlockSettings
+    policy: pruning.PolicySettings
+    allocation: pruning.AllocationSettings
     optimizer: groups.OptimizerSettings
     trainer: groups.TrainerSettings
     tracking: groups.TrackingSettings

@@ -1,0 +1,28 @@
+"""From settings to the objects they describe: one table of names for each group of `conf/`.
+
+TensorFlow is imported by what a function builds, not by these modules.
+"""
+
+from pruneplug.builders.pruning import prune, target_reached, targets
+from pruneplug.builders.running import (
+    build_data,
+    build_loss,
+    build_model,
+    build_optimizer,
+    build_tracker,
+    planned_steps,
+)
+from pruneplug.builders.timing import build_schedule
+
+__all__ = [
+    "build_data",
+    "build_loss",
+    "build_model",
+    "build_optimizer",
+    "build_schedule",
+    "build_tracker",
+    "planned_steps",
+    "prune",
+    "target_reached",
+    "targets",
+]

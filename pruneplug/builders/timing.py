@@ -1,0 +1,109 @@
+"""Schedules from their settings: points of the training become steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pruneplug.schedules import (
+    ConstantSparsity,
+    CosineSparsity,
+    ExponentialSparsity,
+    LinearSparsity,
+    MultiStepSparsity,
+    OneShotSparsity,
+    PolynomialDecay,
+    PruningSchedule,
+)
+from pruneplug.settings import Settings
+from pruneplug.settings.pruning import (
+    MultiStepSettings,
+    OneShotSettings,
+    PolynomialSettings,
+    RampSettings,
+    TimedSettings,
+)
+
+RAMPS: dict[str, Callable[..., PruningSchedule]] = {
+    "linear": LinearSparsity,
+    "exponential": ExponentialSparsity,
+    "cosine": CosineSparsity,
+}
+
+# With no frequency given, so many updates lie between begin and end, ...
+AUTOMATIC_UPDATES = 50
+# ... but never more steps than this between two of them.
+LONGEST_PAUSE = 100
+
+
+def build_schedule(settings: Settings, planned: int) -> PruningSchedule:
+    """Build the schedule, fractions turned into steps.
+
+    Args:
+        settings: All settings; `sparsity` is what the schedule ends at.
+        planned: Optimizer steps of the whole training.
+
+    Raises:
+        ValueError: If it would end before it begins, or change nothing in the planned steps.
+    """
+    schedule = _schedule(settings, planned)
+    if next(schedule.due_steps(0, planned), None) is None:
+        steps = ", ".join(f"schedule.{k}={v}" for k, v in _in_steps(schedule).items())
+        raise ValueError(
+            f"The schedule must update the masks at least once in the {planned} planned steps; got "
+            f"{steps} in steps. Begin earlier, or train for more epochs."
+        )
+    return schedule
+
+
+def final_sparsity(settings: Settings) -> float:
+    """Return the sparsity that the schedule ends at; m-by-n patterns have one of their own."""
+    if settings.block.m_by_n is None:
+        return settings.sparsity
+    zeros, group = settings.block.m_by_n
+    return min(settings.sparsity, zeros / group)
+
+
+def _schedule(settings: Settings, planned: int) -> PruningSchedule:
+    timing, final = settings.schedule, final_sparsity(settings)
+    if isinstance(timing, OneShotSettings):
+        return OneShotSparsity(final, _as_step(timing.step, planned))
+    if isinstance(timing, MultiStepSettings):
+        steps = [_as_step(step, planned) for step in timing.steps]
+        return MultiStepSparsity([final * share for share in timing.shares], steps)
+    if not isinstance(timing, TimedSettings):
+        raise TypeError(f"schedule must say when to update; got {type(timing).__name__}.")
+    begin, end = _span(timing, planned)
+    frequency = _frequency(timing, end - begin, planned)
+    if isinstance(timing, PolynomialSettings):
+        return PolynomialDecay(timing.initial, final, begin, end, timing.power, frequency)
+    if isinstance(timing, RampSettings):
+        return RAMPS[timing.name](timing.initial, final, begin, end, frequency)
+    return ConstantSparsity(final, begin, end, frequency)
+
+
+def _span(timing: TimedSettings, planned: int) -> tuple[int, int]:
+    begin = _as_step(timing.begin, planned)
+    end = planned if timing.end is None else _as_step(timing.end, planned)
+    if begin > end:
+        raise ValueError(
+            f"schedule.begin must not come after schedule.end; got schedule.begin={timing.begin} "
+            f"(step {begin}), schedule.end={timing.end} (step {end})."
+        )
+    return begin, end
+
+
+def _in_steps(schedule: PruningSchedule) -> dict[str, object]:
+    """Return the points of a schedule by their names in the settings."""
+    names = {"begin_step": "begin", "end_step": "end", "frequency": "frequency"}
+    config = schedule.get_config()
+    return {names.get(k, k): v for k, v in config.items() if k in {*names, "step", "steps"}}
+
+
+def _as_step(point: int | float, planned: int) -> int:
+    return point if isinstance(point, int) else round(point * planned)
+
+
+def _frequency(timing: TimedSettings, span: int, planned: int) -> int:
+    if timing.frequency is not None:
+        return max(1, _as_step(timing.frequency, planned))
+    return max(1, min(span // AUTOMATIC_UPDATES, LONGEST_PAUSE))
