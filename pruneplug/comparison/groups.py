@@ -37,12 +37,12 @@ class Group:
     @property
     def label(self) -> str:
         """The settings as one writes them on the command line."""
-        return " ".join(f"{key}={value}" for key, value in self.settings.items()) or "all runs"
+        return _written(self.settings) or "all runs"
 
     @property
     def series(self) -> str:
         """The settings without the sparsity: groups that share them form one curve."""
-        return " ".join(f"{k}={v}" for k, v in self.settings.items() if k != SPARSITY)
+        return _written({k: v for k, v in self.settings.items() if k != SPARSITY})
 
     @property
     def dense(self) -> bool:
@@ -79,7 +79,10 @@ class Comparison:
     @property
     def front(self) -> tuple[Group, ...]:
         """The Pareto front: groups that no other beats in both sparsity and accuracy."""
-        points = [(_mean(group, SPARSITY), _mean(group, VALIDATION)) for group in self.groups]
+        # Rounding to whole weights and blocks makes no sparsity better than another.
+        sparsities = [round(_mean(group, SPARSITY), 3) for group in self.groups]
+        accuracies = [_mean(group, VALIDATION) for group in self.groups]
+        points = list(zip(sparsities, accuracies, strict=True))
         return tuple(
             group
             for group, point in zip(self.groups, points, strict=True)
@@ -108,6 +111,15 @@ def compare(runs: Sequence[Run]) -> Comparison:
         for values, own in members.items()
     ]
     return Comparison(tuple(sorted(groups, key=_rank)))
+
+
+def _written(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={as_text(value)}" for key, value in settings.items())
+
+
+def as_text(value: object) -> str:
+    """Write a setting as on the command line: 0.0 is 0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _differing(runs: Sequence[Run]) -> list[str]:

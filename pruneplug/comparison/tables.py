@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pruneplug.comparison.groups import SPARSITY, Comparison, Group
+from pruneplug.comparison.groups import SPARSITY, Comparison, Group, as_text
 from pruneplug.comparison.runs import TEST, VALIDATION, Run
 
 Row = Mapping[str, Any]
@@ -57,7 +57,7 @@ def readable(comparison: Comparison) -> list[dict[str, str]]:
     return [
         {
             "rank": f"{rank}{' *' if group in comparison.front else ''}",
-            **{key: str(value) for key, value in group.settings.items()},
+            **{key: as_text(value) for key, value in group.settings.items()},
             "runs": str(len(group.runs)),
             "validation": percent(group, VALIDATION),
             "lost": _points(comparison.drop(group)),

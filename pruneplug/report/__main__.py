@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -36,13 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return USAGE
-    show(report, Console())
+    # A file or a pipe has no width of its own.
+    show(report, Console(width=None if sys.stdout.isatty() else 160))
     return 0
 
 
 def show(report: Report, console: Console) -> None:
     """Print the ranking, the answer, and where the page is."""
-    table = Table(title="Ranking", title_justify="left")
+    table = Table(title="Ranking", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in dict.fromkeys(name for row in report.rows for name in row):
         table.add_column(column, justify="right", overflow="fold")
     for row in report.rows:
