@@ -41,12 +41,14 @@ class Job:
         folder: The run folder; it exists.
         name: What MLflow calls the run.
         tags: Free labels of the run.
+        parent: The journal of the sweep that it is a job of.
     """
 
     settings: Settings
     folder: Path
     name: str
     tags: Mapping[str, str]
+    parent: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def _run(job: Job) -> Outcome:
         dense = _build_model(job.settings, splits)
         pruned = builders.prune(job.settings, dense, schedule)
         loss = builders.build_loss(dense)
-        record = _Record(job, builders.build_tracker(job.settings, job.folder, job.name))
-        trainer = _build_trainer(job, pruned, loss, record)
+        record = _Record(job, builders.build_tracker(job.settings, job.folder, job.name, job.parent))
+        epochs = builders.epochs(job.settings, len(splits.train.y))
+        trainer = _build_trainer(job, pruned, loss, epochs, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
         targets = builders.targets(job.settings, result.report, schedule.target)
@@ -136,7 +139,7 @@ def _build_model(settings: Settings, splits: Splits) -> keras.Model:
 
 
 def _build_trainer(
-    job: Job, pruned: keras.Model, loss: keras.losses.Loss, record: _Record
+    job: Job, pruned: keras.Model, loss: keras.losses.Loss, epochs: int, record: _Record
 ) -> Trainer:
     import keras
 
@@ -147,7 +150,7 @@ def _build_trainer(
         pruned,
         optimizer=builders.build_optimizer(settings),
         loss=loss,
-        epochs=rules.epochs,
+        epochs=epochs,
         batch_size=rules.batch_size,
         seed=settings.seed,
         callbacks=[keras.callbacks.LambdaCallback(on_train_begin=record.begin)],

@@ -35,6 +35,11 @@ def test_a_small_last_batch_is_a_step() -> None:
     assert builders.planned_steps(chosen, 65) == 9
 
 
+@pytest.mark.parametrize(("examples", "expected"), [(1_000, 40), (54_000, 10), (10**6, 1)])
+def test_more_examples_take_fewer_epochs(examples: int, expected: int) -> None:
+    assert builders.epochs(settings("trainer.batch_size=32"), examples) == expected
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

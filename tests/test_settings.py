@@ -147,7 +147,7 @@ def test_settings_go_out_as_yaml_and_flat() -> None:
     flat: dict[str, Any] = flatten(chosen)
     assert flat["sparsity"] == 0.5
     assert flat["block.size"] == "[2, 3]"
-    assert flat["trainer.epochs"] == 40
+    assert flat["trainer.epochs"] == "None"
 
 
 def test_options_leave_the_name_out() -> None:

@@ -10,6 +10,8 @@ from pruneplug.builders.running import (
     build_model,
     build_optimizer,
     build_tracker,
+    epochs,
+    open_tracker,
     planned_steps,
 )
 from pruneplug.builders.timing import build_schedule
@@ -21,6 +23,8 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "build_tracker",
+    "epochs",
+    "open_tracker",
     "planned_steps",
     "prune",
     "target_reached",

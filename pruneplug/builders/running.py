@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pruneplug.data import Splits, digits, fashion_mnist, npz
 from pruneplug.outputs import JOURNAL
 from pruneplug.settings import Settings, options
-from pruneplug.settings.groups import MlflowSettings
+from pruneplug.settings.groups import MlflowSettings, TrackingSettings
 from pruneplug.tracking import Journal, NullTracker, Tracker
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ DATA: dict[str, Callable[..., Splits]] = {
     "fashion_mnist": fashion_mnist.load,
     "npz": npz.load,
 }
+# With no epochs given: so many, unless they would make more steps than these.
+AUTOMATIC_EPOCHS = 40
+AUTOMATIC_STEPS = 17_000
+
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "adamw": "AdamW"}
 
 
@@ -34,9 +38,22 @@ def build_data(settings: Settings) -> Splits:
     return DATA[settings.data.name](**options(settings.data), seed=settings.seed)
 
 
+def epochs(settings: Settings, examples: int) -> int:
+    """Return the passes over the data; with none given, enough for small data and large."""
+    if settings.trainer.epochs is not None:
+        return settings.trainer.epochs
+    fitting = AUTOMATIC_STEPS // _steps_per_epoch(settings, examples)
+    return min(max(fitting, 1), AUTOMATIC_EPOCHS)
+
+
 def planned_steps(settings: Settings, examples: int) -> int:
-    """Return the optimizer steps of the whole training: the last batch of an epoch may be small."""
-    return settings.trainer.epochs * math.ceil(examples / settings.trainer.batch_size)
+    """Return the optimizer steps of the whole training."""
+    return epochs(settings, examples) * _steps_per_epoch(settings, examples)
+
+
+def _steps_per_epoch(settings: Settings, examples: int) -> int:
+    # The last batch of an epoch may be small.
+    return math.ceil(examples / settings.trainer.batch_size)
 
 
 def build_model(settings: Settings, splits: Splits) -> keras.Model:
@@ -76,24 +93,38 @@ def build_optimizer(settings: Settings) -> keras.optimizers.Optimizer:
     return optimizer(**options(settings.optimizer))
 
 
-def build_tracker(settings: Settings, folder: Path, run_name: str) -> Tracker:
+def build_tracker(
+    settings: Settings, folder: Path, run_name: str, parent: Path | None = None
+) -> Tracker:
     """Build the tracker; all but `none` keep a journal in the run folder.
 
     Args:
         settings: All settings.
         folder: The run folder.
         run_name: What MLflow calls the run.
+        parent: The journal of the sweep that the run is a job of.
 
     Raises:
         OSError: If the journal cannot be written.
         ValueError: If the tracking address is none.
     """
+    resume = settings.trainer.resume != "never"
+    return open_tracker(settings.tracking, folder, run_name, resume, parent)
+
+
+def open_tracker(
+    tracking: TrackingSettings,
+    folder: Path,
+    run_name: str,
+    resume: bool,
+    parent: Path | None = None,
+) -> Tracker:
+    """Build a tracker from its own settings alone; see `build_tracker`."""
     from pruneplug.tracking.mlflow import MlflowTracker
 
-    tracking = settings.tracking
     if tracking.name == "none":
         return NullTracker()
-    journal = Journal(folder / JOURNAL, resume=settings.trainer.resume != "never")
+    journal = Journal(folder / JOURNAL, resume=resume, parent=parent)
     if isinstance(tracking, MlflowSettings):
         return MlflowTracker(journal, tracking.uri, tracking.experiment, run_name)
     return journal

@@ -155,7 +155,7 @@ class AdamWSettings(OptimizerSettings):
 class TrainerSettings:
     """How long and in which pieces the network is trained."""
 
-    epochs: int
+    epochs: int | None
     batch_size: int
     checkpoint_steps: int | None
     """Steps between two checkpoints; None: the end of each epoch."""
@@ -173,7 +173,8 @@ class TrainerSettings:
     """Use the same order of additions every time, on a GPU too."""
 
     def __post_init__(self) -> None:
-        require_count("trainer.epochs", self.epochs)
+        if self.epochs is not None:
+            require_count("trainer.epochs", self.epochs)
         require_count("trainer.batch_size", self.batch_size)
         require_count("trainer.keep_checkpoints", self.keep_checkpoints)
         if self.checkpoint_steps is not None:
