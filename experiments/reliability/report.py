@@ -1,0 +1,97 @@
+"""The result of the kills as a table and as data."""
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from experiments.reliability.chains import Chain
+from experiments.reliability.phases import PHASES
+
+LIBRARIES = ("keras", "tensorflow", "numpy")
+
+
+def write(
+    folder: Path, command: str, chains: Sequence[Chain], sizes: dict[str, dict[str, int]]
+) -> None:
+    """Write results.md and results.json.
+
+    Args:
+        folder: Where to.
+        command: What was run.
+        chains: All of them so far.
+        sizes: What was compared, by combination.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = {
+        "cpu": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+    data = {
+        "command": command,
+        "machine": machine,
+        "compared": sizes,
+        "chains": [asdict(chain) for chain in chains],
+    }
+    (folder / "results.json").write_text(json.dumps(data, indent=1) + "\n")
+    (folder / "results.md").write_text("\n".join(_lines(command, machine, chains, sizes)) + "\n")
+
+
+def summary(chains: Sequence[Chain]) -> str:
+    """Say in one line how many kills ended with the same bits."""
+    kills = sum(len(chain.kills) for chain in chains)
+    equal = sum(len(chain.kills) for chain in chains if not chain.differences)
+    return f"{equal} of {kills} kills: the run that resumed ended bit-equal."
+
+
+def _lines(
+    command: str, machine: dict[str, str], chains: Sequence[Chain], sizes: dict[str, dict[str, int]]
+) -> list[str]:
+    lines = [
+        "# Killed runs end with the same bits",
+        "",
+        f"**{summary(chains)}**",
+        "",
+        f"    {command}",
+        "",
+        "; ".join(f"{name}: {value}" for name, value in machine.items()),
+        "",
+        "Each kill is a `kill -9` of the command. A run is killed up to four times, resumed by "
+        "the same command each time, and compared at its end with a run of the same seed that was "
+        "never touched: all arrays of the final checkpoint (model, masks, thresholds, optimizer, "
+        "metrics, random states), every point of every metric, and the results. The columns count "
+        "the kills by what the run was doing when it died.",
+        "",
+        f"| combination | seeds | runs | kills | {' | '.join(PHASES)} | arrays (values) | points "
+        "| equal kills |",
+        "|---" * (len(PHASES) + 7) + "|",
+    ]
+    for combination in sizes:
+        own = [chain for chain in chains if chain.combination == combination]
+        lines.append(_row(combination, own, sizes[combination]))
+    lines += [f"- {c.combination}, seed {c.seed}: {c.differences}" for c in chains if c.differences]
+    return lines
+
+
+def _row(combination: str, chains: Sequence[Chain], size: dict[str, int]) -> str:
+    kills = [kill for chain in chains for kill in chain.kills]
+    hit = Counter(kill.hit for kill in kills)
+    equal = sum(len(chain.kills) for chain in chains if not chain.differences)
+    seeds = sorted({chain.seed for chain in chains})
+    cells = [
+        combination,
+        ", ".join(map(str, seeds)),
+        len(chains),
+        len(kills),
+        *(hit[phase] for phase in PHASES),
+        f"{size['arrays']} ({size['values']:,})",
+        size["points"],
+        f"{equal} of {len(kills)}",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
