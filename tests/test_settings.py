@@ -22,7 +22,11 @@ from pruneplug.settings.run import SCHEMAS
 CONF = Path(__file__).parents[1] / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if "hydra" not in path.parts)
 CHOICES = [(path.parent.name, path.stem) for path in FILES if path.parent != CONF]
-NEEDED = {"model=saved": ["model.path=m.keras"], "data=npz": ["data.path=d.npz"]}
+NEEDED = {
+    "model=saved": ["model.path=m.keras"],
+    "data=npz": ["data.path=d.npz"],
+    "experiment=finetune_pretrained": ["model.path=m.keras"],
+}
 
 
 def settings(*overrides: str) -> Settings:
