@@ -1,0 +1,1 @@
+"""Measures pruneplug against its peers: `python -m experiments.benchmarks --quick` or `--full`."""

@@ -1,0 +1,82 @@
+"""Measures everything and writes the table, the raw numbers and the picture.
+
+Usage: python -m experiments.benchmarks --quick | --full [--only FAMILY ...] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from . import machine
+from .figure import Results
+
+HERE = Path(__file__).parent
+FAMILIES = tuple(sorted(path.stem for path in (HERE / "families").glob("[a-z]*.py")))
+
+
+def main() -> int:
+    """Run the families, each in a process of its own; return how many failed."""
+    options = _parse()
+    described = machine.describe()
+    raw: dict[str, Any] = {"effort": options.effort, "machine": described, "families": {}}
+    for name in options.only:
+        found = _measure(name, options.effort)
+        if found is not None:
+            raw["families"][name] = found
+            _print(name, found)
+    _write(raw, options.out)
+    return len(options.only) - len(raw["families"])
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
+    size = parser.add_mutually_exclusive_group(required=True)
+    for name, text in (("quick", "minutes"), ("full", "most of an hour on two cores")):
+        size.add_argument(f"--{name}", dest="effort", action="store_const", const=name, help=text)
+    parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the results")
+    return parser.parse_args()
+
+
+def _measure(name: str, effort: str) -> dict[str, Any] | None:
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "results.json"
+        command = [sys.executable, "-m", "experiments.benchmarks.family", name, effort, str(out)]
+        done = subprocess.run(command, check=False)
+        found: dict[str, Any] | None = json.loads(out.read_text()) if out.exists() else None
+    state = "measured" if found is not None else f"FAILED with exit code {done.returncode}"
+    print(f"{name}: {state} in {time.monotonic() - begin:.0f} s", flush=True)
+    return found
+
+
+def _print(name: str, found: dict[str, Any]) -> None:
+    for figure in Results.from_dict(found).figures:
+        print(f"  {figure.name}: {figure.value:.3g} {figure.unit} {figure.verdict}", flush=True)
+
+
+def _write(raw: dict[str, Any], folder: Path) -> None:
+    # Imported late: Matplotlib must not take memory beside what is measured.
+    from .report import draw, write_table
+
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results()
+    for found in raw["families"].values():
+        family = Results.from_dict(found)
+        results.figures += family.figures
+        results.curves += family.curves
+    command = f"python -m experiments.benchmarks {' '.join(sys.argv[1:])}"
+    (folder / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
+    write_table(folder / "results.md", results, raw["machine"], command)
+    draw(folder / "results.png", results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Families of figures: each module measures one in a process of its own."""

@@ -1,0 +1,92 @@
+"""Step time, pruned over dense, of the two networks."""
+
+from __future__ import annotations
+
+import keras
+import tf_keras
+
+from .. import networks, peers
+from ..effort import Effort
+from ..figure import Figure, Results, Target
+from ..measure import Samples, fastest, interleave, ratios, scaled
+from ..turnstile import Turnstile
+
+# As many as lie between two updates at the default frequency: each window has its update.
+WINDOW = 100
+FREQUENCIES = (100, 10)
+
+_NETWORKS = {"CNN": networks.cnn, "MLP": networks.mlp}
+_PRUNED = {"CNN": Target(1.03), "MLP": Target(1.05)}
+_TRAINER = {"CNN": Target(0.95), "MLP": Target(0.85)}
+_KNOWN = {"CNN": "TFMOT 1.28 before", "MLP": "TFMOT 1.46 before"}
+
+
+def measure(effort: Effort) -> Results:
+    """Measure both networks."""
+    results = Results()
+    for network in _NETWORKS:
+        samples = _samples(network, effort.rounds)
+        for frequency in FREQUENCIES:
+            results.figures += _figures(network, frequency, samples)
+        results.samples |= scaled(samples, 1e3 / WINDOW, f"{network}, ms a step")
+    return results
+
+
+def _samples(network: str, rounds: int) -> Samples:
+    build = _NETWORKS[network]
+    fits: dict[str, tuple[type, peers.Fit]] = {
+        "tf_keras dense": (tf_keras.callbacks.Callback, peers.legacy_dense(build, WINDOW))
+    }
+    for jit in (False, True):
+        fits[f"Keras dense, {_jit(jit)}"] = (
+            keras.callbacks.Callback,
+            peers.keras_dense(build, WINDOW, jit),
+        )
+    for frequency in FREQUENCIES:
+        for name, base, fit in _pruned(build, frequency):
+            fits[f"{name}, frequency {frequency}"] = (base, fit)
+    return interleave({n: Turnstile(*peer, rounds).window for n, peer in fits.items()}, rounds)
+
+
+def _pruned(build: peers.Build, frequency: int) -> list[tuple[str, type, peers.Fit]]:
+    ours = keras.callbacks.Callback
+    return [
+        ("TFMOT", tf_keras.callbacks.Callback, peers.tfmot_pruned(build, WINDOW, frequency)),
+        ("Trainer", ours, peers.trainer(build, WINDOW, frequency)),
+        *(
+            (f"Keras pruned, {_jit(jit)}", ours, peers.keras_pruned(build, WINDOW, jit, frequency))
+            for jit in (False, True)
+        ),
+    ]
+
+
+def _jit(jit: bool) -> str:
+    return "jit on" if jit else "jit off"
+
+
+def _figures(network: str, frequency: int, samples: Samples) -> list[Figure]:
+    dense = fastest(samples, [f"Keras dense, {_jit(jit)}" for jit in (False, True)])
+    names = [f"Keras pruned, {_jit(jit)}, frequency {frequency}" for jit in (False, True)]
+    pruned = fastest(samples, names)
+    trainer, tfmot = f"Trainer, frequency {frequency}", f"TFMOT, frequency {frequency}"
+    at = f"{network}, frequency {frequency}"
+    return [
+        Figure.of(
+            f"step time, {at}: pruned / dense, Keras fit",
+            ratios(samples, pruned, dense),
+            target=_PRUNED[network],
+            note=f"{pruned.split(',')[1].strip()} / {dense.split(',')[1].strip()}",
+        ),
+        Figure.of(
+            f"step time, {at}: Trainer / dense Keras fit",
+            ratios(samples, trainer, dense),
+            target=_TRAINER[network],
+            note="the Trainer's default setting",
+        ),
+        Figure.of(
+            f"step time, {at}: TFMOT / dense tf_keras",
+            ratios(samples, tfmot, "tf_keras dense"),
+            note=_KNOWN[network],
+        ),
+        Figure.of(f"step time, {at}: TFMOT / Trainer", ratios(samples, tfmot, trainer)),
+    ]

@@ -1,0 +1,34 @@
+"""Models that are nothing but weights, for what depends on their number only."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+import pruneplug
+
+
+def normal(shape: tuple[int, ...]) -> np.ndarray:
+    """Return normal float32 weights; every call gives the same."""
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def stacked(layers: int, side: int) -> keras.Model:
+    """Build `layers` square dense layers without biases, side x side weights each."""
+    keras.utils.set_random_seed(0)
+    dense = [keras.layers.Dense(side, use_bias=False) for _ in range(layers)]
+    return keras.Sequential([keras.Input((side,)), *dense])
+
+
+def pruner_of(
+    model: keras.Model,
+    sparsity: float,
+    allocation: pruneplug.Allocation | None = None,
+    frequency: int = 1,
+) -> pruneplug.Pruner:
+    """Return a started pruner, by default one that updates every mask at each `advance`."""
+    schedule = pruneplug.ConstantSparsity(sparsity, 0, frequency=frequency)
+    pruned = pruneplug.prune_low_magnitude(model, schedule, allocation=allocation)
+    pruner = pruneplug.Pruner(pruned)
+    pruner.start()
+    return pruner
