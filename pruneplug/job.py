@@ -110,7 +110,8 @@ def _run(job: Job) -> Outcome:
         dense = _build_model(job.settings, splits)
         pruned = builders.prune(job.settings, dense, schedule)
         loss = builders.build_loss(dense)
-        record = _Record(job, builders.build_tracker(job.settings, job.folder, job.name, job.parent))
+        tracker = builders.build_tracker(job.settings, job.folder, job.name, job.parent)
+        record = _Record(job, tracker)
         epochs = builders.epochs(job.settings, len(splits.train.y))
         trainer = _build_trainer(job, pruned, loss, epochs, record)
     with _ending(record):

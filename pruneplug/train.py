@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -31,9 +32,12 @@ from pruneplug.settings import (
     register_schemas,
 )
 from pruneplug.signals import STOP_SIGNALS, exit_code
+from pruneplug.sweep.identity import config_hash, git_commit
+from pruneplug.sweep.start import objective_count, take_sweep
 
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
+    from pruneplug.sweep.sweep import Sweep
 
 CHECKPOINTS = "checkpoints"
 PROGRAM = "pruneplug-train"
@@ -44,50 +48,94 @@ FAILED, USAGE, TARGET_MISSED = 1, 2, 3
 INTERRUPTED, TERMINATED = exit_code(signal.SIGINT), exit_code(signal.SIGTERM)
 
 
-class JobError(Exception):
-    """A job of a sweep ended early, and has said why.
-
-    Args:
-        code: The exit code it stands for.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def main() -> None:
     """Run the command on `sys.argv`, and exit with its code."""
     register_schemas()
     with _process_set_up():
         code = _exit_code()
+        sweep = take_sweep()
+        if sweep is not None:
+            code = _end_sweep(sweep, code)
     sys.exit(code)
 
 
 def _exit_code() -> int:
     try:
         _run_job()
-    except JobError as error:
-        return error.code
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 0
     except COMPOSE_ERRORS as error:
         return _complain(explain(error), USAGE)
     except OSError as error:
         return _complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
     except (ValueError, TypeError) as error:
         return _complain(str(error), USAGE)
+    except RuntimeError as error:
+        # What a launcher raises when a process of its own has died.
+        return _complain(f"The sweep broke off: {describe(error)}", FAILED)
     return 0
 
 
+def _end_sweep(sweep: Sweep, code: int) -> int:
+    from rich.console import Console
+
+    code = sweep.end(code, Console())
+    if code not in (0, TARGET_MISSED):
+        folder = shlex.quote(str(sweep.folder))
+        _complain(f"To run what is missing: the same command with hydra.sweep.dir={folder}", code)
+    return code
+
+
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
-def _run_job(config: DictConfig) -> float:
+def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     """Run one job; Hydra calls this once, or for each job of a sweep.
 
     Returns:
-        The validation accuracy, for sweepers that search.
+        What a sweeper searches by: the validation accuracy, or that and the sparsity.
     """
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    single = context.mode == RunMode.RUN
+    if context.mode == RunMode.MULTIRUN:
+        return _run_in_sweep(config, context, folder)
+    code = _attempt(config, context, folder)
+    if code:
+        raise SystemExit(code)
+    return None
+
+
+def _run_in_sweep(
+    config: DictConfig, context: HydraConf, folder: Path
+) -> float | tuple[float, float] | None:
+    """Run a job unless the sweep has one that has finished with the same settings.
+
+    Whatever goes wrong is noted and said, not raised: the other jobs go on.
+    """
+    from pruneplug.sweep.jobs import JobRecord, finished_record
+
+    count = objective_count(context.sweeper)
+    own = _hash(config)
+    done = finished_record(Path(context.sweep.dir).absolute(), own) if own else None
+    overrides = " ".join(context.overrides.task)
+    if done is not None:
+        _complain(f"Job {context.job.num} ({overrides}) was finished before: {done.folder}", 0)
+        _remove_empty(folder)
+        return done.objectives(count)
+    record = JobRecord(folder, int(context.job.num), overrides, own)
+    record.write()
+    record = replace(record, code=_attempt(config, context, folder))
+    record.write()
+    return record.objectives(count)
+
+
+def _hash(config: DictConfig) -> str | None:
+    try:
+        return config_hash(read_settings(config))
+    except (*COMPOSE_ERRORS, ValueError):
+        return None  # training refuses these settings, and says why
+
+
+def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
+    """Train, say what went wrong, and return the exit code."""
     try:
         outcome = _train(config, context, folder)
     except SystemExit as ending:
@@ -96,18 +144,16 @@ def _run_job(config: DictConfig) -> float:
     except Exception as error:
         code = _say_why(error, context, folder)
         _remove_empty(folder)
-        # Hydra lets the other jobs of a sweep run on after an Exception, and ends at this one.
-        raise SystemExit(code) if single else JobError(code) from None
+        return code
     if not outcome.target_reached:
-        code = _complain("The target sparsity was not reached.", TARGET_MISSED)
-        if single:
-            raise SystemExit(code)
-    return outcome.val_accuracy
+        return _complain("The target sparsity was not reached.", TARGET_MISSED)
+    return 0
 
 
 def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
     # Imported here: --help and completion do without it.
     from pruneplug.job import Job, UsageError, run
+    from pruneplug.outputs import JOURNAL
 
     try:
         settings = read_settings(config)
@@ -116,15 +162,22 @@ def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
     except ValueError as error:
         raise UsageError(str(error)) from error
     tags = {"folder": str(folder), "overrides": " ".join(context.overrides.task)}
+    tags["config_hash"] = config_hash(settings)
+    commit = git_commit(Path.cwd())
+    tags |= {"git_commit": commit} if commit else {}
+    parent = None
     if context.mode == RunMode.MULTIRUN:
-        tags["sweep"] = context.sweep.dir
-    return run(Job(settings, folder, context.job.override_dirname or folder.name, tags))
+        tags |= {"sweep": context.sweep.dir, "job": str(context.job.num)}
+        parent = Path(context.sweep.dir).absolute() / JOURNAL
+    return run(Job(settings, folder, context.job.override_dirname or folder.name, tags, parent))
 
 
 def _say_why(error: Exception, context: HydraConf, folder: Path) -> int:
     from pruneplug.job import UsageError
 
     if isinstance(error, UsageError):
+        if context.mode == RunMode.MULTIRUN:
+            keep_traceback(error, folder)
         return _complain(str(error), USAGE)
     _complain(f"The run failed: {describe(error)} {keep_traceback(error, folder)}", FAILED)
     return _complain(_way_on(context, folder), FAILED)

@@ -111,13 +111,14 @@ def test_an_unknown_flag_is_a_usage_error(
 def test_a_sweep_says_which_job_was_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["-m", "sparsity=1.2,1.3", "hydra.sweep.dir=sweep"]
+    arguments = ["-m", "sparsity=1.2,1.3", "hydra.sweep.dir=sweep", "tracking=none"]
     assert run(monkeypatch, *arguments) == USAGE
     err = capfd.readouterr().err
     assert "sparsity=1.2" in err
     assert "sparsity=1.3" in err
     assert "Traceback" not in err
-    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["multirun.yaml"]
+    logs = sorted(path.read_text() for path in (tmp_path / "sweep").glob("*/errors.log"))
+    assert ["sparsity=1.2" in logs[0], "sparsity=1.3" in logs[1]] == [True, True]
 
 
 @pytest.mark.parametrize("arguments", [["sparsity=1.2"], ["data=npz", "data.path=missing.npz"]])

@@ -60,7 +60,9 @@ TABLE = {
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} settings outputs console builders", "keras tensorflow rich"),
-    "train": _row("signals failures settings job console", "hydra omegaconf"),
+    "sweep": _row("tracking settings outputs comparison builders", "rich hydra omegaconf"),
+    "sync": _row("tracking"),
+    "train": _row("signals failures settings outputs job sweep", "rich hydra omegaconf"),
     # Its names are loaded on use; type checkers read them here.
     "__init__": _row(f"{ENGINE} callbacks training"),
 }

@@ -9,6 +9,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 # What composing the settings raises for a mistake on the command line or in a YAML file.
 COMPOSE_ERRORS = (CompactHydraException, OmegaConfBaseException)
+# Choices of Hydra's own groups that come with an extra of this package.
+EXTRAS = {
+    "hydra/launcher=joblib": "sweep",
+    "hydra/sweeper=optuna": "sweep",
+    "hydra/launcher=submitit_local": "slurm",
+    "hydra/launcher=submitit_slurm": "slurm",
+    "hydra/launcher=ray": "ray",
+}
 
 
 def explain(error: Exception) -> str:
@@ -51,6 +59,9 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
 
 def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if f"{group}={option}" in EXTRAS:
+        extra = EXTRAS[f"{group}={option}"]
+        return f"{group}={option} must be installed: pip install 'pruneplug[{extra}]'."
     # The schemas stand beside the files they check, but choosing one makes no sense.
     options = [name for name in error.options or () if not name.startswith("base_")]
     if not group or not options:

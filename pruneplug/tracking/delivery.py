@@ -1,8 +1,10 @@
 """Brings a journal to a store batch by batch, and knows how far it got."""
 
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from pruneplug.tracking.locations import redact
 from pruneplug.tracking.store import Point, Refused, Store
 
 POINTS_PER_BATCH = 1000
+# MLflow's name for it: the run is shown below the other.
+PARENT_TAG = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Delivery:
 
     The journal is the queue: nothing waits in memory, and what one delivery leaves, the next
     one finds. A batch whose outcome is unknown is sent again; the store drops repetitions.
+    Several deliveries of one journal, in any processes, take turns: the jobs of a sweep all see
+    to it that the sweep's own run is there.
 
     Args:
         journal: the journal's path. The position is kept beside it, in `<name>.sent`.
@@ -79,16 +85,13 @@ class Delivery:
 
     def send_next(self) -> bool:
         """Send one batch; False when nothing is left to send."""
-        batch, end = next_batch(self.journal, self.sent.offset)
-        if not batch:
+        if not next_batch(self.journal, self.sent.offset)[0]:
             return False
         self._store = self._store or self._connect()
-        try:
-            self._deliver(self._store, batch)
-        except Refused as problem:
-            self._note_refusal(batch[0]["type"], problem)
-        self.sent = replace(self.sent, offset=end)
-        self.sent.save(self._state)
+        with self._turn():
+            batch, end = next_batch(self.journal, self.sent.offset)
+            if batch:
+                self._send(self._store, batch, end)
         return True
 
     def missing(self) -> str:
@@ -97,6 +100,24 @@ class Delivery:
         counts = [len(entry["metrics"]) for entry in left if entry["type"] == "metrics"]
         points, measured = sum(counts), len(counts)
         return f"{points} points and {len(left) - measured} other entries" if left else ""
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for other deliveries of the journal, and go on from where they got."""
+        with open(self.journal, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            there = Sent.load(self._state, self.address, file.tell())
+            if there.offset > self.sent.offset:
+                self.sent = there
+            yield
+
+    def _send(self, store: Store, batch: Sequence[Entry], end: int) -> None:
+        try:
+            self._deliver(store, batch)
+        except Refused as problem:
+            self._note_refusal(batch[0]["type"], problem)
+        self.sent = replace(self.sent, offset=end)
+        self.sent.save(self._state)
 
     def _deliver(self, store: Store, batch: Sequence[Entry]) -> None:
         first = batch[0]
@@ -123,6 +144,17 @@ class Delivery:
         if run_id != self.sent.run_id:
             floors = store.last_steps(run_id) if run_id == given else {}
             self.sent = replace(self.sent, run_id=run_id, floors=floors)
+        if "parent" in start:
+            self._nest(store, run_id, self.journal.parent / start["parent"])
+
+    def _nest(self, store: Store, run_id: str, parent: Path) -> None:
+        """Put the run below the one of another journal, which is delivered if it was not yet."""
+        if not parent.exists():
+            return
+        delivery = Delivery(parent, self.address, lambda: store)
+        delivery.send_all()
+        if delivery.sent.run_id is not None:
+            store.send_tags(run_id, {PARENT_TAG: delivery.sent.run_id})
 
     def _points(self, batch: Sequence[Entry]) -> list[Point]:
         return [

@@ -2,7 +2,8 @@
 
 A line is an object with `type`, `time` (milliseconds since 1970) and, by type:
 
-    start     id, resume, and where the run is tracked (uri, experiment, run_name, run_id)
+    start     id, resume, where the run is tracked (uri, experiment, run_name, run_id), and, for
+              a job of a sweep, parent: the sweep's journal, relative to this one's folder
     params    params: value by name
     tags      tags: value by name
     metrics   step, metrics: value by name; NaN and infinities as "NaN", "Infinity", "-Infinity"
@@ -41,17 +42,25 @@ class Journal:
             run has measured already are then not recorded again, metric by metric: a resumed
             training repeats the steps after its checkpoint.
         clock: seconds since 1970.
+        parent: the journal of the run that this one is a part of, e.g. of its sweep.
 
     Raises:
         OSError: if the file cannot be written.
     """
 
     def __init__(
-        self, path: Path, resume: bool = False, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        resume: bool = False,
+        clock: Callable[[], float] = time.time,
+        parent: Path | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
+        # Relative, so that a sweep's folder can be moved as a whole.
+        own = self.path.parent
+        self._nesting = {} if parent is None else {"parent": os.path.relpath(parent, own)}
         self._pending = bytearray()
         self._id, self._measured = _last_run(self.path) if resume else (None, {})
         self._stuck = False
@@ -65,7 +74,7 @@ class Journal:
     ) -> None:
         """Begin a run, or continue the one in the file; `origin` says where it is tracked."""
         resume, self._id = self._id is not None, self._id or uuid.uuid4().hex
-        self._append("start", id=self._id, resume=resume, **(origin or {}))
+        self._append("start", id=self._id, resume=resume, **self._nesting, **(origin or {}))
         self._append("params", params={key: _clean(value) for key, value in params.items()})
         self._append("tags", tags={key: _clean(value) for key, value in tags.items()})
 

@@ -107,5 +107,10 @@ def sync(journal: Path, uri: str | None = None) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in delivery.refusals.items())
 
 
+def pending(journal: Path, uri: str | None = None) -> str:
+    """Count what MLflow lacks of a journal as far as is known here; "" for nothing."""
+    return _delivery(Path(journal).absolute(), resolve_uri(uri)).missing()
+
+
 def _delivery(journal: Path, uri: str) -> Delivery:
     return Delivery(journal, uri, lambda: MlflowStore(uri))

@@ -68,7 +68,7 @@ class Sender:
             return ""
         return (
             f"{'. '.join(said)}. All of it is kept in {delivery.journal}; "
-            "pruneplug.tracking.mlflow.sync sends what can be sent."
+            f"python -m pruneplug.sync {delivery.journal.parent} sends what can be sent."
         )
 
     def _is_connecting(self) -> bool:

@@ -1,0 +1,33 @@
+"""What a run can be recognised by: its settings, and the state of the code around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+from pruneplug.settings import Settings, flatten
+
+# They change where a run is seen or what it goes on from, not what it computes.
+_NOT_DECISIVE = ("tracking.", "trainer.resume")
+
+
+def config_hash(settings: Settings) -> str:
+    """Return 16 hexadecimal digits that are equal for settings which compute the same.
+
+    Where metrics go, and from what a run is resumed, make no difference.
+    """
+    decisive = {k: v for k, v in flatten(settings).items() if not k.startswith(_NOT_DECISIVE)}
+    text = json.dumps(decisive, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit that is checked out around a folder, None outside of a repository."""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

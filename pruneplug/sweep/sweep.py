@@ -1,0 +1,116 @@
+"""A sweep from its first job to its table."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from pruneplug.builders import open_tracker
+from pruneplug.comparison import read_runs, write_report
+from pruneplug.outputs import CONFIG
+from pruneplug.settings.groups import TrackingSettings
+from pruneplug.sweep.identity import git_commit
+from pruneplug.sweep.jobs import TARGET_MISSED, JobRecord, read_records
+from pruneplug.sweep.table import print_table, rows, write_csv
+from pruneplug.tracking import RunStatus, Tracker
+from pruneplug.tracking.locations import redact
+
+TABLE = "sweep.csv"
+REPORT = "report"
+_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep under way. Its own run is the one that its jobs' runs belong to.
+
+    Args:
+        folder: Holds the folders of the jobs.
+        tracker: Of the sweep's own run, which is started.
+    """
+
+    folder: Path
+    tracker: Tracker
+
+    @classmethod
+    def begin(
+        cls, folder: Path, tracking: TrackingSettings, config: str, overrides: Sequence[str]
+    ) -> Sweep:
+        """Start the sweep's own run, or go on with the one that the folder holds.
+
+        Args:
+            folder: Holds the folders of the jobs; it is made.
+            tracking: Where metrics go.
+            config: The settings that all jobs start from, as YAML.
+            overrides: What the command line says, sweeps and all.
+
+        Raises:
+            OSError: If the folder cannot be written to.
+            ValueError: If the tracking address is none.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(redact(config), encoding="utf-8")
+        name = f"sweep {' '.join(overrides)}"[:_NAME_LENGTH]
+        tracker = open_tracker(tracking, folder, name, resume=True)
+        tracker.start({}, _tags(folder, overrides))
+        tracker.log_artifact(folder / CONFIG)
+        return cls(folder, tracker)
+
+    def end(self, code: int, console: Console) -> int:
+        """Write and show the table, draw the comparison, and end the sweep's own run.
+
+        Args:
+            code: What the sweep as a whole has ended with: 0 unless it broke off.
+            console: Where the table goes.
+
+        Returns:
+            The exit code: of the sweep, else of its worst job.
+        """
+        records = read_records(self.folder)
+        table = rows(records, self.folder)
+        write_csv(table, self.folder / TABLE)
+        self.tracker.log_artifact(self.folder / TABLE)
+        self._compare()
+        print_table(table, console)
+        code = code or _worst(records)
+        self.tracker.finish(_status(code))
+        for name, value in self._whereabouts().items():
+            console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
+        return code
+
+    def _compare(self) -> None:
+        # There may be nothing to compare: no job that has finished.
+        with contextlib.suppress(ValueError):
+            runs, unfinished = read_runs(self.folder)
+            report = write_report(runs, unfinished, str(self.folder), self.folder / REPORT)
+            self.tracker.log_artifact(report.folder, REPORT)
+
+    def _whereabouts(self) -> Mapping[str, str]:
+        known = {"sweep folder": str(self.folder)}
+        run_id = self.tracker.describe().get("run_id")
+        return known | {"MLflow run": run_id} if run_id else known
+
+
+def _tags(folder: Path, overrides: Sequence[str]) -> dict[str, str]:
+    tags = {"folder": str(folder), "overrides": " ".join(overrides)}
+    tags["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    commit = git_commit(Path.cwd())
+    return tags | {"git_commit": commit} if commit else tags
+
+
+def _worst(records: Sequence[JobRecord]) -> int:
+    codes = {1 if record.code is None else record.code for record in records}
+    # A job that broke weighs more than one that was refused or missed its target.
+    return next((code for code in (1, 2, TARGET_MISSED) if code in codes), 0)
+
+
+def _status(code: int) -> RunStatus:
+    if code >= 128:
+        return "KILLED"
+    return "FINISHED" if code in (0, TARGET_MISSED) else "FAILED"
