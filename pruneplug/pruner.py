@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruneplug import registry
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
 from pruneplug.schedules import OneShotSparsity, PruningSchedule
@@ -146,6 +147,7 @@ class _Group:
         self.schedule = schedule
         self.allocation = allocation
         self.layers: list[PruneLowMagnitude] = []
+        self.names: list[str] = []
         self.applied = 0.0
         self.wake = 0
 
@@ -189,10 +191,10 @@ class _Group:
 
     def _named(self) -> Iterator[tuple[PruneLowMagnitude, str, tuple[keras.Variable, ...]]]:
         """Yield layer, "<layer>/<weight>" and variables of each weight that trains."""
-        for layer in self.layers:
+        for layer, own_name in zip(self.layers, self.names, strict=True):
             for name, variables in zip(layer.weight_names, layer.pruning_vars, strict=True):
                 if variables[0].trainable:
-                    yield layer, f"{layer.layer.name}/{name}", variables
+                    yield layer, f"{own_name}/{name}", variables
 
     def plan(self, step: int, stride: int) -> None:
         """Find the next update, and let the optimizer step before it write dense values."""
@@ -231,12 +233,15 @@ class _Group:
 
 def _groups(layers: list[PruneLowMagnitude]) -> list[_Group]:
     groups: list[_Group] = []
-    for layer in layers:
+    # Layers of nested models may bear the same name.
+    names = registry.unique_names([layer.layer.name for layer in layers])
+    for layer, name in zip(layers, names, strict=True):
         once = isinstance(layer.pattern, MByN) and not layer.pattern.scheduled
         schedule = _AT_STEP_1 if once else layer.pruning_schedule
         same = (g for g in groups if g.shares(schedule, layer.allocation))
         group = next(same, None) or _Group(schedule, layer.allocation)
         group.layers.append(layer)
+        group.names.append(name)
         if group not in groups:
             groups.append(group)
     return groups

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -132,10 +132,26 @@ def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variabl
         ValueError: What should be pruned is not there, or is not a variable of floating-point
             values (LoRA and quantized layers).
     """
-    found: dict[str, keras.Variable] = {}
-    for name, weight in _weights(layer):
-        found[_unused(name, found)] = weight
-    return list(found.items())
+    found = list(_weights(layer))
+    names = unique_names([name for name, _ in found])
+    return [(name, weight) for name, (_, weight) in zip(names, found, strict=True)]
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Give names that come again a number, and never the name of another.
+
+    Example:
+        >>> unique_names(["a", "a", "a_1", "b"])
+        ['a', 'a_2', 'a_1', 'b']
+    """
+    taken = set(names)
+    unique: dict[str, None] = {}
+    for name in names:
+        if name in unique:
+            name = next(new for i in itertools.count(1) if (new := f"{name}_{i}") not in taken)
+            taken.add(name)
+        unique[name] = None
+    return list(unique)
 
 
 def _weights(layer: Any) -> Iterator[tuple[str, keras.Variable]]:
@@ -241,8 +257,3 @@ def _is_known(layer_class: type) -> bool:
 
 def _describe(layer: Any) -> str:
     return f"Layer '{layer.name}' ({type(layer).__name__})"
-
-
-def _unused(name: str, used: Collection[str]) -> str:
-    candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(1)))
-    return next(candidate for candidate in candidates if candidate not in used)

@@ -13,6 +13,7 @@ from pruneplug import (
     ConstantSparsity,
     PolynomialDecay,
     PruneLowMagnitude,
+    Pruner,
     UpdatePruningStep,
     prune_low_magnitude,
     prune_scope,
@@ -175,6 +176,17 @@ def test_nested_models_are_pruned_layer_by_layer() -> None:
     check_sparse(pruned)
     assert model.get_config() == before
     assert strip_pruning(pruned).get_config() == before
+
+
+def test_layers_of_the_same_name_in_nested_models_stay_apart() -> None:
+    def inner(name: str) -> keras.Model:
+        return keras.Sequential([keras.Input((8,)), L.Dense(8, name="dense")], name=name)
+
+    last = [L.Dense(8, name="dense_1"), L.Dense(1, name="dense")]
+    model = keras.Sequential([keras.Input((8,)), inner("a"), inner("b"), *last])
+    pruned = prune_low_magnitude(model, HALF)
+    assert _names(pruned) == ["dense/kernel", "dense_2/kernel", "dense_1/kernel", "dense_3/kernel"]
+    assert len(Pruner(pruned).start().metrics()) == 2 * 4 + 1
 
 
 def test_operations_between_layers_stay() -> None:

@@ -381,3 +381,19 @@ def test_names_are_the_same_in_another_process_after_other_layers_were_made() ->
 def _built(layer: Any, shape: tuple[int | None, ...]) -> Any:
     layer(keras.KerasTensor(shape))
     return layer
+
+
+def test_names_of_weights_stay_apart() -> None:
+    class Twice(L.Layer, PrunableLayer):
+        def build(self, shape):
+            self.a, self.b = (self.add_weight(shape=(4, 4), name="kernel") for _ in range(2))
+
+        def get_prunable_weights(self):
+            return [self.a, self.b]
+
+        def call(self, x):
+            return x @ self.a @ self.b
+
+    assert [name for name, _ in registry.prunable_weights(_built(Twice(), (None, 4)))] == [
+        "kernel", "kernel_1",
+    ]  # fmt: skip
