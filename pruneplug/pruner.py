@@ -92,6 +92,11 @@ class Pruner:
         """
         after = self.step + 1
         self.step = self._counted() if count is None else self.step + count
+        if count is None and (self.step + 1 - after) % self._stride:
+            # A call that was cut short, at an epoch's end, shifts where the next ones end.
+            event = self._update(after)
+            self._plan(self._groups)
+            return event
         if all(group.wake > self.step + 1 for group in self._groups):
             return None
         return self._update(after)

@@ -230,6 +230,23 @@ def test_finish_applies_the_masks_once_more() -> None:
         assert zeros(_kernel(model)) == 4
 
 
+def test_the_dense_step_is_the_last_of_a_call_also_after_a_shorter_one() -> None:
+    model = _model(OneShotSparsity(0.5, step=12))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start(stride=4)
+    for call in (4, 4, 2):
+        for _ in range(call):
+            loop.step()
+        assert pruner.advance(None) is None
+    # The next call ends at 14: the update due at 12 is made there, from that one step's weights.
+    assert int(model.layers[0].step_counter.dense_step) == 14
+    for _ in range(4):
+        loop.step()
+    event = pruner.advance(None)
+    assert event is not None
+    assert (event.step, event.total, pruner.step) == (12, 0.5, 14)
+
+
 def test_frozen_weights_are_left_alone() -> None:
     model = _model(ConstantSparsity(0.5, begin_step=1, frequency=1), layers=2)
     model.layers[0].trainable = False
