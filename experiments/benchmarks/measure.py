@@ -33,7 +33,7 @@ def interleave(
     samples: Samples = {name: [] for name in windows}
     for number in range(warm_up + rounds):
         # The order turns round by round: nobody always runs behind the same neighbour.
-        names = list(windows) if number % 2 else list(windows)[::-1]
+        names = list(windows)[::-1] if number % 2 else list(windows)
         for name in names:
             value = windows[name]()
             if number >= warm_up:
