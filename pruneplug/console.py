@@ -29,7 +29,7 @@ def print_report(
         folder: The run folder.
         console: Where to.
     """
-    console.print(_layer_table(summary["sparsity"]["layers"], skipped))
+    console.print(layer_table(summary["sparsity"]["layers"], skipped, "Sparsity by layer"))
     for name, value in _summary_lines(summary, folder):
         # Paths and commands stay in one piece on any width, so that they can be copied.
         console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
@@ -60,8 +60,11 @@ def held_back() -> Iterator[None]:
             os.close(shown)
 
 
-def _layer_table(layers: Mapping[str, Mapping[str, Any]], skipped: Iterable[Skipped]) -> Table:
-    table = Table(title="Sparsity by layer", title_justify="left")
+def layer_table(
+    layers: Mapping[str, Mapping[str, Any]], skipped: Iterable[Skipped], title: str
+) -> Table:
+    """Lay out shape, target, sparsity and kept values of each weight, and what is skipped."""
+    table = Table(title=title, title_justify="left")
     table.add_column("weight", overflow="fold")
     table.add_column("shape", overflow="fold")
     for column in ("target", "sparsity", "kept"):

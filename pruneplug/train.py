@@ -23,6 +23,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pruneplug.console import held_back
 from pruneplug.failures import describe, keep_traceback
 from pruneplug.settings import (
     COMPOSE_ERRORS,
@@ -31,6 +32,7 @@ from pruneplug.settings import (
     read_settings,
     register_schemas,
 )
+from pruneplug.settings.planning import plan, split_dry_run
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
@@ -52,11 +54,32 @@ def main() -> None:
     """Run the command on `sys.argv`, and exit with its code."""
     register_schemas()
     with _process_set_up():
-        code = _exit_code()
+        code = _dry_run_code()
+        if code is None:
+            code = _exit_code()
         sweep = take_sweep()
         if sweep is not None:
             code = _end_sweep(sweep, code)
     sys.exit(code)
+
+
+def _dry_run_code() -> int | None:
+    """Show what would be done if the command line has dry_run=true; None if it has not."""
+    try:
+        asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
+        if not asked:
+            return None
+        from rich.console import Console
+
+        with held_back():
+            from pruneplug.preview import show_plan
+
+        show_plan(plan(sys.argv[1:]), Console())
+    except COMPOSE_ERRORS as error:
+        return _complain(explain(error), USAGE)
+    except (ValueError, TypeError, OSError) as error:
+        return _complain(str(error), USAGE)
+    return 0
 
 
 def _exit_code() -> int:
@@ -152,7 +175,8 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
 
 def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
     # Imported here: --help and completion do without it.
-    from pruneplug.job import Job, UsageError, run
+    with held_back():
+        from pruneplug.job import Job, UsageError, run
     from pruneplug.outputs import JOURNAL
 
     try:

@@ -45,7 +45,7 @@ TABLE = {
     "prune": _row(f"{RULES} wrapper surgery", "keras"),
     "pruner": _row(WRAPPED, "numpy keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
-    "callbacks": _row("sparsity pruner report", "keras"),
+    "callbacks": _row("schedules sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),
     "training": _row(
         f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
@@ -60,9 +60,12 @@ TABLE = {
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} settings outputs console builders", "keras tensorflow rich"),
+    "preview": _row(f"{BELOW} settings outputs console builders", "keras rich"),
     "sweep": _row("tracking settings outputs comparison builders", "rich hydra omegaconf"),
     "sync": _row("tracking"),
-    "train": _row("signals failures settings outputs job sweep", "rich hydra omegaconf"),
+    "train": _row(
+        "signals failures settings outputs console job preview sweep", "rich hydra omegaconf"
+    ),
     # Its names are loaded on use; type checkers read them here.
     "__init__": _row(f"{ENGINE} callbacks training"),
 }

@@ -1,0 +1,132 @@
+"""What a command line would run, found out without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, flag_override
+
+from pruneplug.settings.compose import config_folder, read_settings
+from pruneplug.settings.run import Settings
+
+_WORD = "dry_run"
+_ANSWERS = {"true": True, "yes": True, "on": True, "1": True}
+_ANSWERS |= {"false": False, "no": False, "off": False, "0": False}
+_BASIC = "BasicSweeper"
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job as it would be run.
+
+    Args:
+        settings: All settings.
+        folder: Its run folder; one that is named by the time is that of a run which starts now.
+        overrides: What the command line sets for it.
+    """
+
+    settings: Settings
+    folder: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command line would run.
+
+    Args:
+        jobs: At least one. Of a sweep whose jobs depend on each other's results, one stands for
+            all.
+        sweep: The folder of the sweep; None for a single run.
+        search: The ranges that a searching sweeper draws from, by key; empty for other sweeps.
+    """
+
+    jobs: tuple[PlannedJob, ...]
+    sweep: str | None
+    search: tuple[str, ...] = ()
+
+
+def split_dry_run(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take `dry_run=true` out of a command line.
+
+    Returns:
+        Whether it was there, and the other arguments.
+
+    Raises:
+        ValueError: If its value is neither true nor false.
+
+    Example:
+        >>> split_dry_run(["sparsity=0.9", "dry_run=true"])
+        (True, ['sparsity=0.9'])
+    """
+    asked, others = False, []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key != _WORD:
+            others.append(argument)
+        elif value.lower() in _ANSWERS:
+            asked = _ANSWERS[value.lower()]
+        else:
+            raise ValueError(f"{_WORD} must be true or false; got {argument}.")
+    return asked, others
+
+
+def plan(arguments: Sequence[str]) -> Plan:
+    """Compose the settings of every job that a command line asks for.
+
+    Args:
+        arguments: As the command gets them, without `dry_run=true`.
+
+    Raises:
+        ValueError: If a value is missing, unknown or out of its range.
+        CompactHydraException, OmegaConfBaseException: If the settings cannot be composed.
+    """
+    given = get_args_parser().parse_args(list(arguments))
+    words = list(given.overrides)
+    if given.config_dir:
+        words.append(f"hydra.searchpath=[file://{given.config_dir}]")
+    name = given.config_name or "config"
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        parser = OverridesParser.create()
+        swept = [override.is_sweep_override() for override in parser.parse_overrides(words)]
+        fixed = [word for word, sweeps in zip(words, swept, strict=True) if not sweeps]
+        hydra = _compose(name, fixed).hydra
+        if not given.multirun and hydra.mode != RunMode.MULTIRUN:
+            return Plan((_job(name, words),), None)
+        folder = str(hydra.sweep.dir)
+        params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
+        overrides = parser.parse_overrides([*params, *words])
+        if _BASIC not in hydra.sweeper._target_:
+            search = tuple(str(o.input_line) for o in overrides if o.is_sweep_override())
+            return Plan((_job(name, fixed, 0, folder),), folder, search)
+        (batch,) = BasicSweeper.split_arguments(overrides, None)
+        jobs = tuple(_job(name, job, number, folder) for number, job in enumerate(batch))
+        return Plan(jobs, folder)
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    return compose(name, list(overrides), return_hydra_config=True)
+
+
+def _job(
+    name: str, overrides: Sequence[str], number: int | None = None, sweep: str | None = None
+) -> PlannedJob:
+    """Compose one job, of a sweep if it has a number."""
+    config = _compose(name, overrides)
+    hydra = config.hydra
+    if number is None:
+        folder = hydra.run.dir
+    else:
+        with flag_override(hydra, "readonly", False):
+            hydra.job.num = number
+        folder = f"{sweep}/{hydra.sweep.subdir}"
+    words = tuple(hydra.overrides.task)
+    with flag_override(config, ["struct", "readonly"], [False, False]):
+        del config["hydra"]
+    return PlannedJob(read_settings(config), str(folder), words)
