@@ -57,9 +57,13 @@ class Evaluation:
         return logs
 
     def restore(self, position: int) -> None:
-        """Go on behind `position` batches; the model's metrics hold their sums already."""
+        """Go on behind `position` batches; the model's metrics hold their sums already.
+
+        Callbacks are told of its begin again; what they remember must be restored afterwards.
+        """
         self.position = position
         if position:
+            self._callbacks.on_test_begin()
             self._feed.restore(position, Path())
 
     def _run_window(self) -> dict[str, object]:

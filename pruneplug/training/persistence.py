@@ -147,7 +147,8 @@ class Keeper:
                 f"epochs must reach beyond the checkpoint's step {session.step}; "
                 f"got epochs={session.plan.epochs}, {session.plan.total_steps} steps."
             )
-        if session.step % session.plan.steps_per_epoch and not facts["stopped"]:
+        amid = session.step % session.plan.steps_per_epoch and not facts["stopped"]
+        if amid or facts["trained"] is not None:
             session.callbacks.on_epoch_begin(session.epoch)
         session.feed.restore(session.step, checkpoint.path)
         restore_variables(session.model, sections, self._force)
