@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug.pruner import Pruner
+from pruneplug.schedules.plan import never_fires, stays_short
 from pruneplug.sparsity import PruningEvent
 
 
@@ -40,6 +41,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
             )
         self._steps_per_call = getattr(self.model, "steps_per_execution", 1)
         self.pruner.start(stride=self._steps_per_call)
+        self._warn_of_schedules(self.pruner)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Note where the step begins; a step before it that nobody ended is ended now."""
@@ -59,6 +61,17 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self._end_step()
         if self.pruner is not None:
             self.pruner.finish()
+
+    def _warn_of_schedules(self, pruner: Pruner) -> None:
+        # No errors, unlike in the Trainer: another `fit` may follow.
+        plan = self.params or {}
+        if plan.get("steps") is None or plan.get("epochs") is None:
+            return
+        steps = pruner.step + plan["steps"] * plan["epochs"]
+        for schedule in pruner.schedules:
+            message = never_fires(schedule, steps) or stays_short(schedule, steps)
+            if message is not None:
+                warnings.warn(message, stacklevel=2)
 
     def _end_step(self) -> None:
         if self.pruner is not None and self._in_step:

@@ -51,6 +51,11 @@ class Pruner:
         """The pruning wrappers of the model."""
         return [layer for group in self._groups for layer in group.layers]
 
+    @property
+    def schedules(self) -> list[PruningSchedule]:
+        """The schedules that are asked, each once."""
+        return [group.schedule for group in self._groups]
+
     def start(self, step: int | None = None, stride: int = 1) -> PruningEvent | None:
         """Begin or resume training.
 

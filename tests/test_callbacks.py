@@ -192,3 +192,15 @@ def test_summaries_without_tensorboard_say_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         PruningSummaries(log_dir=str(tmp_path))
+
+
+def test_a_schedule_that_cannot_fire_in_this_fit_is_a_warning() -> None:
+    model = _compiled(ConstantSparsity(0.5, 0, frequency=100))
+    with pytest.warns(UserWarning, match="must prune within the planned training.*80 planned"):
+        _fit(model, 20, epochs=4)
+
+
+def test_a_schedule_that_this_fit_cannot_finish_is_a_warning() -> None:
+    model = _compiled(PolynomialDecay(0.0, 0.8, 0, 100, power=1, frequency=25))
+    with pytest.warns(UserWarning, match=r"at step 50, and reaches a sparsity of 0\.4000"):
+        _fit(model, 20, epochs=3)

@@ -11,7 +11,7 @@ from pruneplug.prune import prune_low_magnitude
 from pruneplug.schedules import PruningSchedule
 from pruneplug.training.evaluation import Evaluation
 from pruneplug.training.feed import Data, evaluation_feed
-from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+from pruneplug.wrapper import pruned_layers
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,6 @@ class Pruning:
         for layer in layers:
             layer.attach()
         return model
-
-    @staticmethod
-    def schedules(layers: Sequence[PruneLowMagnitude]) -> list[PruningSchedule]:
-        """Return the schedules that are asked; m-by-n masks do without one."""
-        return [layer.pruning_schedule for layer in layers if layer.sparsity_m_by_n is None]
 
 
 def callback_list(

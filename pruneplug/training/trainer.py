@@ -205,7 +205,7 @@ class Trainer:
         loop = StepLoop(model, feed, model.train_step)
         names = loop.trace()
         pruner = Pruner(model)
-        check_schedules(self._pruning.schedules(pruner.layers), plan.total_steps)
+        check_schedules(pruner.schedules, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
         check_monitor(self.monitor, names, validated)
         return Session(

@@ -19,5 +19,5 @@ def test_a_schedule_that_never_fires_is_an_error() -> None:
 
 def test_a_partly_used_schedule_names_the_sparsity_it_reaches() -> None:
     schedule = PolynomialDecay(0.0, 0.8, 0, 100, power=1, frequency=25)
-    with pytest.warns(UserWarning, match=r"at step 50 and reaches a sparsity of 0\.4000 instead"):
-        check_schedules([schedule, schedule], 60)
+    with pytest.warns(UserWarning, match=r"at step 50, and reaches a sparsity of 0\.4000 instead"):
+        check_schedules([schedule], 60)
