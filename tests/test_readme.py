@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
+CITED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", README.read_text())
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
@@ -27,3 +28,9 @@ def test_example_saves_a_sparse_model(example: str, tmp_path: Path) -> None:
     sparsities = eval(result.stdout.splitlines()[-1])
     assert sparsities
     assert set(sparsities) == {0.8}
+
+
+@pytest.mark.parametrize(("file", "test"), CITED)
+def test_a_cited_test_exists(file: str, test: str) -> None:
+    text = (README.parent / file).read_text()
+    assert not test or f"def {test}(" in text
