@@ -1,0 +1,64 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pruneplug.lock import FolderInUseError, sole_use
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pruneplug.lock import sole_use
+with sole_use(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_names_the_owner_and_takes_over_from_a_dead_one(tmp_path: Path) -> None:
+    path = tmp_path / "run" / ".lock"
+    with hold(path) as process:
+        with pytest.raises(FolderInUseError) as refused, sole_use(path):
+            pass
+        named = rf"process {process.pid} on {re.escape(socket.gethostname())}, started at \d{{4}}-"
+        assert re.search(named, str(refused.value))
+        process.send_signal(signal.SIGKILL)
+    assert path.exists()
+    with sole_use(path):
+        pass
+    assert not path.exists()
+
+
+def test_holds_against_its_own_process_too(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    now = datetime(2030, 1, 2, tzinfo=UTC)
+    with sole_use(path, lambda: now):
+        with pytest.raises(FolderInUseError, match="started at 2030-01-02"), sole_use(path):
+            pass
+        path.write_text("")
+        with pytest.raises(FolderInUseError, match="just starting"), sole_use(path):
+            pass
+
+
+def test_an_error_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with pytest.raises(RuntimeError), sole_use(path):
+        raise RuntimeError
+    with sole_use(path):
+        pass
