@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pruneplug.signals import StopRequested, StopSignals
-from pruneplug.training.faults import failed_to_fetch
+from pruneplug.training.faults import TrainingDivergedError, failed_to_fetch
 from pruneplug.training.persistence import Keeper
 from pruneplug.training.session import Session
 
@@ -30,11 +30,13 @@ def guarded(session: Session, keeper: Keeper, stop: StopSignals) -> Iterator[Non
     try:
         yield
     except StopRequested as request:
-        keeper.secure()
+        with suppress(TrainingDivergedError):
+            keeper.secure()
         _logger.warning("%s: stopped after step %d. %s", request, session.step, keeper.last())
         stop.__exit__()
         stop.pass_on()
     except Exception as error:
-        keeper.secure(positioned=not failed_to_fetch(error))
+        with suppress(TrainingDivergedError):
+            keeper.secure(positioned=not failed_to_fetch(error))
         error.add_note(f"The training ended after step {session.step}. {keeper.last()}")
         raise
