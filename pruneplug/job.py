@@ -118,11 +118,27 @@ def _run(job: Job) -> Outcome:
         result = _fit(trainer, splits, record)
         targets = builders.targets(job.settings, result.report, schedule.target)
         summary = write_outputs(job.folder, result, dense, targets, record.tracker)
+        if job.settings.sensitivity.sparsities:
+            _scan(job, pruned, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
     reached = builders.target_reached(job.settings, schedule, result.steps)
     return Outcome(result.metrics["val_accuracy"], reached)
+
+
+def _scan(
+    job: Job, pruned: keras.Model, trained: keras.Model, splits: Splits, tracker: Tracker
+) -> None:
+    """Prune each weight alone, and say what it costs; the trained model ends as it was."""
+    from pruneplug.sensitivity import candidates, scan, write_scan
+    from pruneplug.sensitivity.scan import accuracy_on
+
+    wanted = job.settings.sensitivity
+    accuracy = accuracy_on(trained, *splits.validation)
+    result = scan(candidates(pruned), wanted.sparsities, accuracy)
+    for path in write_scan(result, wanted.tolerance, job.folder):
+        tracker.log_artifact(path)
 
 
 def _build_model(settings: Settings, splits: Splits) -> keras.Model:
@@ -173,7 +189,8 @@ def _decisive(settings: Settings) -> dict[str, Any]:
     return {
         name: value
         for name, value in flatten(settings).items()
-        if not name.startswith(("trainer.", "tracking.")) and not name.endswith(".path")
+        if not name.startswith(("trainer.", "tracking.", "sensitivity."))
+        and not name.endswith(".path")
     }
 
 

@@ -26,7 +26,7 @@ def _row(own: str = "", others: str = "") -> Row:
 RULES = "schedules sparsity masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
-BELOW = f"{ENGINE} callbacks training tracking export data models lock"  # all that a command drives
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"  # all that a command drives
 
 TABLE = {
     "schedules": _row(),
@@ -51,6 +51,7 @@ TABLE = {
         f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
+    "sensitivity": _row(f"{RULES} wrapper", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
     "settings": _row(others="hydra omegaconf"),

@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from pruneplug.settings.groups import TrainerSettings
-from pruneplug.settings.pruning import BlockSettings
+from pruneplug.settings.pruning import BlockSettings, SensitivitySettings
 from pruneplug.settings.run import SCHEMAS, Settings
 from pruneplug.settings.wording import unknown_key
 
@@ -18,6 +18,7 @@ def register_schemas() -> None:
     store = ConfigStore.instance()
     store.store(name="base_config", node=Settings)
     store.store(group="block", name="base_block", node=BlockSettings)
+    store.store(group="sensitivity", name="base_sensitivity", node=SensitivitySettings)
     store.store(group="trainer", name="base_trainer", node=TrainerSettings)
     for group, schemas in SCHEMAS.items():
         for name, schema in schemas.items():

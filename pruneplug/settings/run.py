@@ -72,6 +72,7 @@ class Settings:
     block: pruning.BlockSettings
     policy: pruning.PolicySettings
     allocation: pruning.AllocationSettings
+    sensitivity: pruning.SensitivitySettings
     optimizer: groups.OptimizerSettings
     trainer: groups.TrainerSettings
     tracking: groups.TrackingSettings
