@@ -26,7 +26,8 @@ def _row(own: str = "", others: str = "") -> Row:
 RULES = "schedules sparsity masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
-BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"  # all that a command drives
+# All that a command drives.
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
 
 TABLE = {
     "schedules": _row(),
