@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -217,7 +218,13 @@ def test_a_finished_run_is_not_trained_again(quick: tuple[Path, str, str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, INTERRUPTED),
+        (signal.SIGTERM, TERMINATED),
+        (signal.SIGUSR1, 128 + signal.SIGUSR1),
+        (signal.SIGUSR2, 128 + signal.SIGUSR2),
+    ],
 )
 def test_an_interrupted_run_says_so(number: int, code: int, tmp_path: Path) -> None:
     process = start(tmp_path, "trainer.epochs=5000", "tracking=journal", "hydra.run.dir=run")
@@ -232,3 +239,12 @@ def test_an_interrupted_run_says_so(number: int, code: int, tmp_path: Path) -> N
     assert process.returncode == code, err
     assert "Traceback" not in err
     assert json.loads(journal.read_text().splitlines()[-1])["status"] == "KILLED"
+    words = shlex.split(err.splitlines()[-1].partition("To go on: ")[2])
+    assert words[:3] == ["python", "-m", "pruneplug.train"]
+    assert words[3:] == [
+        "trainer.epochs=5000",
+        "tracking=journal",
+        f'hydra.run.dir="{tmp_path}/run"',
+    ]
+    steps = [int(path.name[5:]) for path in (tmp_path / "run/checkpoints").glob("step-*")]
+    assert f"stopped after step {max(steps)}. It can go on from step {max(steps)}" in err
