@@ -1,9 +1,14 @@
 """Metrics on their way to the tracker: nothing that happens there may stop training."""
 
+import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 
 from pruneplug.tracking.base import Tracker
+
+# Seconds that a checkpoint waits for the tracker's answer.
+_PATIENCE = 0.05
 
 
 class MetricLog:
@@ -17,6 +22,8 @@ class MetricLog:
         self._tracker = tracker
         self._failed = False
         self._last: dict[str, int] = {}
+        self._asking: threading.Thread | None = None
+        self._found: dict[str, str] = {}
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics measured after `step` optimizer steps, the first value at a step only."""
@@ -36,8 +43,13 @@ class MetricLog:
                 )
 
     def describe(self) -> dict[str, str]:
-        """Return where the run is tracked, {} if the tracker does not say."""
-        try:
-            return self._tracker.describe()
-        except Exception:
-            return {}
+        """Return where the run is tracked, {} while the tracker does not say: it may take time."""
+        if self._asking is None or not (self._found or self._asking.is_alive()):
+            self._asking = threading.Thread(target=self._ask, daemon=True)
+            self._asking.start()
+        self._asking.join(_PATIENCE)
+        return dict(self._found)
+
+    def _ask(self) -> None:
+        with suppress(Exception):
+            self._found = self._tracker.describe()
