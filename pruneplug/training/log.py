@@ -44,7 +44,8 @@ class MetricLog:
 
     def describe(self) -> dict[str, str]:
         """Return where the run is tracked, {} while the tracker does not say: it may take time."""
-        if self._asking is None or not (self._found or self._asking.is_alive()):
+        done = self._asking is None or not self._asking.is_alive()
+        if self._asking is None or (done and "run_id" not in self._found):
             self._asking = threading.Thread(target=self._ask, daemon=True)
             self._asking.start()
         self._asking.join(_PATIENCE)
