@@ -1,5 +1,9 @@
+import threading
+from collections.abc import Mapping
+
 import pytest
 
+from pruneplug.tracking.base import NullTracker
 from pruneplug.training.log import MetricLog
 
 
@@ -17,3 +21,34 @@ def test_says_once_that_the_tracker_fails() -> None:
         log.log({"loss": 1.0}, 3)
     log.log({"loss": 1.0}, 4)
     assert log.describe() == {}
+
+
+def test_does_not_wait_for_a_tracker_that_is_slow_to_answer() -> None:
+    answer = threading.Event()
+
+    class Slow(NullTracker):
+        def describe(self) -> dict[str, str]:
+            answer.wait(60)
+            return {"run_id": "r"}
+
+    log = MetricLog(Slow())
+    assert log.describe() == {}
+    answer.set()
+    while not log.describe():
+        pass
+    assert log.describe() == {"run_id": "r"}
+
+
+def test_a_step_has_one_value_of_a_metric() -> None:
+    points: list[tuple[int, dict[str, float]]] = []
+
+    class Keep(NullTracker):
+        def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+            points.append((step, dict(metrics)))
+
+    log = MetricLog(Keep())
+    log.log({"a": 1.0}, 3)
+    log.log({"a": 2.0, "b": 2.0}, 3)
+    log.log({"a": 2.0}, 3)
+    log.log({"a": 3.0}, 4)
+    assert points == [(3, {"a": 1.0}), (3, {"b": 2.0}), (4, {"a": 3.0})]
