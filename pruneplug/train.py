@@ -93,9 +93,9 @@ def _exit_code() -> int:
         return _complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
     except (ValueError, TypeError) as error:
         return _complain(str(error), USAGE)
-    except RuntimeError as error:
-        # What a launcher raises when a process of its own has died.
-        return _complain(f"The sweep broke off: {describe(error)}", FAILED)
+    except Exception as error:
+        # Jobs have dealt with theirs; this is a launcher's, one of whose processes has died.
+        return _complain(f"The command broke off: {describe(error)}", FAILED)
     return 0
 
 
