@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
 import pruneplug
+
+from .measure import seconds
 
 
 def normal(shape: tuple[int, ...]) -> np.ndarray:
@@ -32,3 +36,21 @@ def pruner_of(
     pruner = pruneplug.Pruner(pruned)
     pruner.start()
     return pruner
+
+
+def update_window(
+    model: keras.Model, sparsity: float, allocation: pruneplug.Allocation | None = None
+) -> Callable[[], float]:
+    """Return a window that measures one update of every mask of a model.
+
+    The weights are dense again before each, as they are in training: one full of zeros would cost
+    otherwise.
+    """
+    dense = [weight.copy() for weight in model.get_weights()]
+    pruner = pruner_of(model, sparsity, allocation)
+
+    def window() -> float:
+        model.set_weights(dense)
+        return seconds(pruner.advance)
+
+    return window

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,16 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 import pruneplug
-from pruneplug.masks import kept_count, magnitudes, topk_mask
 from pruneplug.training.build import build_state
 from pruneplug.training.loop import StepLoop
 
 from ..effort import Effort
 from ..figure import Curve, Results
-from ..measure import Samples, timed
+from ..measure import Samples, interleave, seconds
 from ..networks import BATCH
 from ..peers import SPARSITY
-from ..weights import normal, pruner_of, stacked
+from ..weights import pruner_of, stacked, update_window
 
 LAYERS = (1, 2, 5, 10, 20, 50, 100, 200)
 WEIGHTS_IN_LAYERS = 10**6
@@ -57,25 +57,26 @@ def _along(
 
 def _at(layers: int, side: int, effort: Effort) -> Samples:
     """Measure one model of `layers` square kernels."""
-    weights = normal((side, side))
-    kept = kept_count(weights.size, SPARSITY)
-    update = pruner_of(stacked(layers, side), SPARSITY)
     idle = pruner_of(stacked(layers, side), SPARSITY, frequency=10**9)
     steps = max(1, min(100, 10**8 // (layers * side * side)))
-    actions: dict[str, Callable[[], object]] = {
-        "mask of one tensor": lambda: topk_mask(magnitudes(weights), kept),
-        "update of the model": update.advance,
-        "advance between updates": lambda: [idle.advance() for _ in range(MULTIPLE)],
-        "dense step": _steps(stacked(layers, side), steps),
-        "pruned step": _steps(_pruned(layers, side), steps),
+    windows: dict[str, Callable[[], float]] = {
+        "mask update": update_window(stacked(layers, side), SPARSITY),
+        "advance between updates": partial(seconds, partial(_advance, idle)),
+        "dense step": partial(seconds, _steps(stacked(layers, side), steps)),
+        "pruned step": partial(seconds, _steps(_pruned(layers, side), steps)),
     }
-    samples = timed(actions, effort.rounds)
+    samples = interleave(windows, effort.rounds)
     parts = {"advance between updates": MULTIPLE, "dense step": steps, "pruned step": steps}
     result = {n: [1e3 * v / parts.get(n, 1) for v in values] for n, values in samples.items()}
     pairs = zip(result["pruned step"], result["dense step"], strict=True)
     result["step overhead of the masks"] = [pruned - dense for pruned, dense in pairs]
     gc.collect()
     return result
+
+
+def _advance(pruner: pruneplug.Pruner) -> None:
+    for _ in range(MULTIPLE):
+        pruner.advance()
 
 
 def _pruned(layers: int, side: int) -> keras.Model:

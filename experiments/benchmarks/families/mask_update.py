@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
@@ -14,9 +14,9 @@ from pruneplug.masks import kept_count, magnitudes, topk_mask
 
 from ..effort import Effort
 from ..figure import Figure, Results, Target
-from ..measure import ratios, scaled, timed
+from ..measure import interleave, ratios, scaled, seconds
 from ..peers import SPARSITY, reference
-from ..weights import normal, pruner_of, stacked
+from ..weights import normal, stacked, update_window
 
 SIDE = 4000  # 16 million weights in one matrix
 TENSORS, TENSOR_SIDE = 50, 566  # and in fifty
@@ -33,13 +33,13 @@ def measure(effort: Effort) -> Results:
 def _one_tensor(effort: Effort, results: Results) -> None:
     weights = normal((SIDE, SIDE))
     kept = kept_count(weights.size, SPARSITY)
-    samples = timed(
+    samples = interleave(
         {
-            "mask": lambda: topk_mask(magnitudes(weights), kept),
-            "update": _ours(weights),
-            "TFMOT mask": _tfmot_mask(weights),
+            "mask": partial(seconds, lambda: topk_mask(magnitudes(weights), kept)),
+            "update": update_window(stacked(1, SIDE), SPARSITY),
+            "TFMOT mask": partial(seconds, _tfmot_mask(weights)),
             "TFMOT update": _tfmot_update(weights),
-            "memory pass": _memory_pass(weights),
+            "memory pass": partial(seconds, _memory_pass(weights)),
         },
         effort.rounds,
     )
@@ -72,14 +72,15 @@ def _one_tensor(effort: Effort, results: Results) -> None:
 
 
 def _many_tensors(effort: Effort, results: Results) -> None:
-    actions: dict[str, Callable[[], object]] = {}
-    for name, allocation in {
+    allocations: dict[str, pruneplug.Allocation] = {
         "local": pruneplug.UniformAllocation(),
         "global": pruneplug.GlobalAllocation(),
-    }.items():
-        model = stacked(TENSORS, TENSOR_SIDE)
-        actions[name] = pruner_of(model, SPARSITY, allocation).advance
-    samples = timed(actions, effort.rounds)
+    }
+    windows = {
+        name: update_window(stacked(TENSORS, TENSOR_SIDE), SPARSITY, allocation)
+        for name, allocation in allocations.items()
+    }
+    samples = interleave(windows, effort.rounds)
     results.samples |= scaled(samples, 1e3, "50 tensors, ms")
     results.figures.append(
         Figure.of(
@@ -90,18 +91,6 @@ def _many_tensors(effort: Effort, results: Results) -> None:
     )
 
 
-def _ours(weights: np.ndarray) -> Callable[[], object]:
-    layer = keras.layers.Dense(SIDE, use_bias=False)
-    model = keras.Sequential([keras.Input((SIDE,)), layer])
-    pruner = pruner_of(model, SPARSITY)
-
-    def update() -> None:
-        layer.kernel.assign(weights)
-        pruner.advance()
-
-    return update
-
-
 def _tfmot_mask(weights: np.ndarray) -> Callable[[], object]:
     pruning = _tfmot([])
     variable = tf.Variable(weights)
@@ -109,7 +98,7 @@ def _tfmot_mask(weights: np.ndarray) -> Callable[[], object]:
     return compute
 
 
-def _tfmot_update(weights: np.ndarray) -> Callable[[], object]:
+def _tfmot_update(weights: np.ndarray) -> Callable[[], float]:
     variable, mask, threshold = tf.Variable(weights), tf.Variable(weights), tf.Variable(0.0)
     pruning = _tfmot([(variable, mask, threshold)])
 
@@ -119,11 +108,11 @@ def _tfmot_update(weights: np.ndarray) -> Callable[[], object]:
 
     compiled = tf.function(update)
 
-    def restore_and_update() -> None:
+    def window() -> float:
         variable.assign(weights)
-        compiled()
+        return seconds(compiled)
 
-    return restore_and_update
+    return window
 
 
 def _tfmot(variables: list[tuple[tf.Variable, tf.Variable, tf.Variable]]) -> pruning_impl.Pruning:
