@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pruneplug.schedules import PruningSchedule as PruningSchedule
     from pruneplug.training import Trainer as Trainer
     from pruneplug.training import TrainingResult as TrainingResult
+    from pruneplug.training.track import TrackTraining as TrackTraining
     from pruneplug.wrapper import PruneLowMagnitude as PruneLowMagnitude
 
 _HOME = {
@@ -64,6 +65,7 @@ _HOME = {
     "PruningSchedule": "schedules",
     "PruningSummaries": "callbacks",
     "SkipUnsupported": "policies",
+    "TrackTraining": "training.track",
     "Trainer": "training",
     "TrainingResult": "training",
     "UniformAllocation": "allocation",

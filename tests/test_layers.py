@@ -68,6 +68,7 @@ TABLE = {
     "train": _row(
         "signals failures settings outputs console job preview sweep", "rich hydra omegaconf"
     ),
+    "plugins": _row("settings", "hydra"),
     # Its names are loaded on use; type checkers read them here.
     "__init__": _row(f"{ENGINE} callbacks training"),
 }

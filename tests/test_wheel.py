@@ -57,3 +57,18 @@ def test_the_wheel_holds_every_configuration_file(installed: Path) -> None:
     conf = installed / "pruneplug" / "conf"
     ours = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
     assert ours == {path.relative_to(conf) for path in conf.rglob("*.yaml")}
+
+
+def test_the_wheel_brings_the_plug_in_for_other_apps(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import hydra\n"
+        "@hydra.main(version_base='1.3', config_path=None, config_name=None)\n"
+        "def main(config): print(config.pruneplug.schedule.name)\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "app.py", "+pruneplug/schedule=cosine"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout == "cosine\n", done.stderr

@@ -14,7 +14,7 @@ from pruneplug.builders.running import (
     open_tracker,
     planned_steps,
 )
-from pruneplug.builders.timing import build_schedule
+from pruneplug.builders.timing import build_schedule, make_schedule
 
 __all__ = [
     "build_data",
@@ -24,6 +24,7 @@ __all__ = [
     "build_schedule",
     "build_tracker",
     "epochs",
+    "make_schedule",
     "open_tracker",
     "planned_steps",
     "prune",

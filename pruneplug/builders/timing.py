@@ -20,6 +20,7 @@ from pruneplug.settings.pruning import (
     OneShotSettings,
     PolynomialSettings,
     RampSettings,
+    ScheduleSettings,
     TimedSettings,
 )
 
@@ -45,7 +46,21 @@ def build_schedule(settings: Settings, planned: int) -> PruningSchedule:
     Raises:
         ValueError: If it would end before it begins, or change nothing in the planned steps.
     """
-    schedule = _schedule(settings, planned)
+    return make_schedule(settings.schedule, final_sparsity(settings), planned)
+
+
+def make_schedule(timing: ScheduleSettings, final: float, planned: int) -> PruningSchedule:
+    """Build a schedule from its own settings, e.g. those of another app.
+
+    Args:
+        timing: When masks are updated.
+        final: The sparsity it ends at, in [0, 1).
+        planned: Optimizer steps of the whole training.
+
+    Raises:
+        ValueError: If it would end before it begins, or change nothing in the planned steps.
+    """
+    schedule = _schedule(timing, final, planned)
     if next(schedule.due_steps(0, planned), None) is None:
         steps = ", ".join(f"schedule.{k}={v}" for k, v in _in_steps(schedule).items())
         raise ValueError(
@@ -63,8 +78,7 @@ def final_sparsity(settings: Settings) -> float:
     return min(settings.sparsity, zeros / group)
 
 
-def _schedule(settings: Settings, planned: int) -> PruningSchedule:
-    timing, final = settings.schedule, final_sparsity(settings)
+def _schedule(timing: ScheduleSettings, final: float, planned: int) -> PruningSchedule:
     if isinstance(timing, OneShotSettings):
         return OneShotSparsity(final, _as_step(timing.step, planned))
     if isinstance(timing, MultiStepSettings):

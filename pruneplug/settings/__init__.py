@@ -5,7 +5,13 @@ or a value of the wrong type is refused while composing; building the dataclasse
 `DictConfig` gets past `read_settings`.
 """
 
-from pruneplug.settings.compose import config_folder, read_settings, register_schemas, to_yaml
+from pruneplug.settings.compose import (
+    config_folder,
+    read_group,
+    read_settings,
+    register_schemas,
+    to_yaml,
+)
 from pruneplug.settings.run import Settings, flatten, options
 from pruneplug.settings.wording import COMPOSE_ERRORS, explain
 
@@ -16,6 +22,7 @@ __all__ = [
     "explain",
     "flatten",
     "options",
+    "read_group",
     "read_settings",
     "register_schemas",
     "to_yaml",

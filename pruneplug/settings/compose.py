@@ -13,16 +13,21 @@ from pruneplug.settings.run import SCHEMAS, Settings
 from pruneplug.settings.wording import unknown_key
 
 
-def register_schemas() -> None:
-    """Tell Hydra the types of all settings, as `base_<name>` next to each YAML file's name."""
+def register_schemas(prefix: str = "") -> None:
+    """Tell Hydra the types of all settings, as `base_<name>` next to each YAML file's name.
+
+    Args:
+        prefix: What the groups are called behind, with a slash; "" in our own command.
+    """
     store = ConfigStore.instance()
-    store.store(name="base_config", node=Settings)
-    store.store(group="block", name="base_block", node=BlockSettings)
-    store.store(group="sensitivity", name="base_sensitivity", node=SensitivitySettings)
-    store.store(group="trainer", name="base_trainer", node=TrainerSettings)
+    if not prefix:
+        store.store(name="base_config", node=Settings)
+    store.store(group=f"{prefix}block", name="base_block", node=BlockSettings)
+    store.store(group=f"{prefix}sensitivity", name="base_sensitivity", node=SensitivitySettings)
+    store.store(group=f"{prefix}trainer", name="base_trainer", node=TrainerSettings)
     for group, schemas in SCHEMAS.items():
         for name, schema in schemas.items():
-            store.store(group=group, name=f"base_{name}", node=schema)
+            store.store(group=f"{prefix}{group}", name=f"base_{name}", node=schema)
 
 
 def config_folder() -> Path:
@@ -49,6 +54,25 @@ def read_settings(config: DictConfig) -> Settings:
     settings = cast(Settings, OmegaConf.to_object(config))
     _refuse_additions(settings, "")
     return settings
+
+
+def read_group(config: DictConfig) -> Any:
+    """Turn one of our groups in another app's configuration into checked settings.
+
+    Args:
+        config: What Hydra composed of it, e.g. `config.pruneplug.schedule`.
+
+    Returns:
+        The settings of the group, every interpolation resolved.
+
+    Raises:
+        ValueError: If a value is missing, unknown or out of its range.
+    """
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise ValueError(f"{key} must be given; got none. Write {key}=<value>.")
+    group = OmegaConf.to_object(config)
+    _refuse_additions(group, "")
+    return group
 
 
 def to_yaml(settings: Settings) -> str:
