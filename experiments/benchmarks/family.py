@@ -20,18 +20,6 @@ import keras  # before TFMOT, which sets TF_USE_LEGACY_KERAS
 
 from .effort import EFFORTS
 
-NAMES = (
-    "step_time",
-    "whole_training",
-    "mask_update",
-    "small_model",
-    "tracking",
-    "checkpoint",
-    "memory",
-    "command",
-    "growth",
-)
-
 
 def main(name: str, effort: str, out: Path) -> None:
     """Measure, and write the results as JSON."""

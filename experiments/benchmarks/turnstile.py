@@ -37,7 +37,7 @@ class Turnstile:
         self._begun = 0.0
         self._seconds = 0.0
         self._error: BaseException | None = None
-        turn: Any = type("_Turn", (base,), {"on_epoch_begin": self._pass})
+        turn: type[Any] = type("_Turn", (base,), {"on_epoch_begin": self._pass})
         callback = turn()
         self._train = lambda: fit([callback], epochs_for(rounds))
         self._thread = threading.Thread(target=self._run, daemon=True)
