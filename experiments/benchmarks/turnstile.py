@@ -39,7 +39,7 @@ class Turnstile:
         self._error: BaseException | None = None
         turn: type[Any] = type("_Turn", (base,), {"on_epoch_begin": self._pass})
         callback = turn()
-        self._train = lambda: fit([callback], epochs_for(rounds))
+        self._train: Callable[[], object] = lambda: fit([callback], epochs_for(rounds))
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def window(self) -> float:
