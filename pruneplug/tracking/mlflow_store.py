@@ -152,7 +152,8 @@ def connect(uri: str, database: Path | None) -> "MlflowClient":
         if not database.exists():
             # Half of the tables, from a process killed while making them, no one could use.
             draft = database.with_name(f"{database.name}.draft")
-            draft.unlink(missing_ok=True)
+            for left in (draft, Path(f"{draft}-journal")):
+                left.unlink(missing_ok=True)
             MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.rename(database)
         client = MlflowClient(tracking_uri=uri)
