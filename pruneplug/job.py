@@ -16,8 +16,10 @@ from pruneplug.console import held_back, print_report
 from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary
 from pruneplug.settings import Settings, flatten, to_yaml
+from pruneplug.settings.groups import MlflowSettings
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
+from pruneplug.tracking.system import SystemMeter
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from pruneplug.training import Trainer, TrainingResult
 
 LOCK = ".run.lock"
+MLFLOW_MODEL = "mlflow_model"
+# So many inputs show what a served model takes.
+_EXAMPLES = 2
 
 
 class UsageError(Exception):
@@ -118,6 +123,7 @@ def _run(job: Job) -> Outcome:
         result = _fit(trainer, splits, record)
         targets = builders.targets(job.settings, result.report, schedule.target)
         summary = write_outputs(job.folder, result, dense, targets, record.tracker)
+        _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:
             _scan(job, pruned, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
@@ -125,6 +131,32 @@ def _run(job: Job) -> Outcome:
     print_report(summary, result.report.skipped, job.folder, Console())
     reached = builders.target_reached(job.settings, schedule, result.steps)
     return Outcome(result.metrics["val_accuracy"], reached)
+
+
+def _log_model(job: Job, model: keras.Model, splits: Splits, tracker: Tracker) -> None:
+    """Write the stripped model for MLflow, and let it be sent like any other file."""
+    tracking, folder = job.settings.tracking, job.folder / MLFLOW_MODEL
+    if isinstance(tracking, MlflowSettings) and tracking.log_model:
+        from pruneplug.tracking.mlflow_model import save_model
+
+        if save_model(model, splits.validation.x[:_EXAMPLES], folder):
+            tracker.log_artifact(folder, "model")
+
+
+def _measure_system(
+    settings: Settings, model: keras.Model, tracker: Tracker
+) -> list[keras.callbacks.Callback]:
+    """Return the callback that records CPU and memory use, if it is wanted."""
+    import keras
+
+    if not (isinstance(settings.tracking, MlflowSettings) and settings.tracking.system_metrics):
+        return []
+    meter = SystemMeter()
+
+    def record(epoch: int, logs: Any = None) -> None:
+        tracker.log_metrics(meter.measure(), int(model.optimizer.iterations))
+
+    return [keras.callbacks.LambdaCallback(on_epoch_end=record)]
 
 
 def _scan(
@@ -170,7 +202,10 @@ def _build_trainer(
         epochs=epochs,
         batch_size=rules.batch_size,
         seed=settings.seed,
-        callbacks=[keras.callbacks.LambdaCallback(on_train_begin=record.begin)],
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_train_begin=record.begin),
+            *_measure_system(settings, pruned, record.tracker),
+        ],
         tracker=record.tracker,
         folder=job.folder,
         checkpoint_every=rules.checkpoint_steps,

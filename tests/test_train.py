@@ -134,7 +134,7 @@ def test_mlflow_holds_the_curves(quick: tuple[Path, str, str]) -> None:
 def test_artifacts_are_sent(quick: tuple[Path, str, str]) -> None:
     sent = {path.name for path in quick[0].rglob("artifacts/*")}
     assert sent == {
-        "config.yaml", "model.keras", "layers.csv",
+        "config.yaml", "model", "model.keras", "layers.csv",
         "sparsity_curves.png", "final_sparsity.png", "summary.json",
     }  # fmt: skip
 

@@ -200,3 +200,7 @@ class MlflowSettings(TrackingSettings):
     uri: str | None
     """Store or server; None: MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory."""
     experiment: str
+    log_model: bool
+    """Whether the stripped model is logged in MLflow's format too, ready to be served."""
+    system_metrics: bool
+    """Whether CPU and memory use are recorded at the end of each epoch."""
