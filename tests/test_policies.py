@@ -180,6 +180,13 @@ def test_ends_are_left_dense_and_policies_combine(policy: PruningPolicy, names: 
     assert set(_left_out(_network(), policy)) == names
 
 
+def test_which_layers_are_the_ends_depends_on_the_model() -> None:
+    layer = L.Dense(4)
+    assert KeepEndsDense().allow_pruning(layer)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    assert KeepEndsDense().skip_reason(layer, model) == "it is the first layer that could be pruned"
+
+
 def test_ends_are_found_in_nested_models() -> None:
     inner = keras.Sequential([keras.Input((4,)), L.Dense(4, name="a"), L.Dense(4, name="b")])
     model = keras.Sequential([keras.Input((4,)), inner, L.Dense(4, name="c")])
@@ -239,6 +246,15 @@ def _two_branches(k: Any, x: Any) -> Any:
     return [k.layers.Dense(2)(x), k.layers.Dense(3)(x)]
 
 
+def _two_poolings(keepdims: bool) -> Build:
+    def build(k: Any, x: Any) -> Any:
+        x = k.layers.GlobalAveragePooling2D(keepdims=keepdims)(_start(k, x))
+        x = x if keepdims else k.layers.Reshape((1, 1, 4))(x)
+        return k.layers.GlobalAveragePooling2D()(k.layers.Conv2D(4, 1)(x))
+
+    return build
+
+
 def _way_around_pooling(k: Any, x: Any) -> Any:
     x = _start(k, x)
     return [k.layers.GlobalAveragePooling2D()(x), k.layers.Flatten()(x)]
@@ -253,6 +269,8 @@ LATENCY_MODELS: dict[str, Build] = {
     "multiply layer": _mobile(lambda k, x: k.layers.Multiply()([x, x])),
     "concatenate": _mobile(lambda k, x: k.layers.Concatenate()([x, x])),
     "two outputs": _two_branches,
+    "two poolings": _two_poolings(keepdims=True),
+    "two poolings and a reshape": _two_poolings(keepdims=False),
     "a way around the pooling": _way_around_pooling,
     "no start": _mobile(lambda k, x: x, start=lambda k, x: x),
     "start without padding": _mobile(lambda k, x: x, start=_layer("Conv2D", 4, 3, **STRIDE)),

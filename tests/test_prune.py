@@ -463,6 +463,25 @@ def test_wrapped_layers_in_a_subclassed_model_are_found_and_stripped() -> None:
     assert np.array_equal(model(X), expected)
 
 
+def test_a_pruned_model_inside_a_subclassed_one_is_stripped() -> None:
+    class Outer(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = prune_low_magnitude(dense_model(), HALF)
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model = Outer()
+    train(model, X, Y)
+    check_sparse(model)
+    expected = model(X)
+    strip_pruning(model)
+    assert not pruned_layers(model)
+    assert len(model.variables) == 4
+    assert np.array_equal(model(X), expected)
+
+
 def test_prune_scope_is_a_scope(tmp_path: Any) -> None:
     pruned = prune_low_magnitude(dense_model(), PolynomialDecay(0.0, 0.5, 0, 10))
     with prune_scope():

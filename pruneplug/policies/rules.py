@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -26,8 +27,8 @@ class _Rule(PruningPolicy):
         """Return why this layer is left out, or None when it may be pruned."""
         return self._reason(layer)
 
-    def _reason(self, layer: keras.layers.Layer) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _reason(self, layer: keras.layers.Layer) -> str | None: ...
 
 
 class SkipUnsupported(_Rule):
