@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pruneplug.tracking import Journal
-from pruneplug.tracking.pictures import _curves, final_sparsity, sparsity_curves
+from pruneplug.tracking.pictures import final_sparsity, read_curves, sparsity_curves
 
 
 def _journal(path: Path, weights: int) -> Path:
@@ -25,7 +25,7 @@ def test_curves(tmp_path: Path, weights: int) -> None:
 
 def test_curves_are_those_of_the_last_run(tmp_path: Path) -> None:
     _journal(tmp_path / "journal.jsonl", 3)
-    curves = _curves(_journal(tmp_path / "journal.jsonl", 2))
+    curves = read_curves(_journal(tmp_path / "journal.jsonl", 2))
     assert list(curves) == ["total", "dense_0/kernel", "dense_1/kernel"]
     assert curves["dense_1/kernel"] == [(step, step / 100) for step in range(0, 100, 10)]
 

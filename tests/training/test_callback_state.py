@@ -38,7 +38,7 @@ def through(value: Any) -> Any:
     return other.seen
 
 
-@pytest.mark.parametrize("value", VALUES, ids=str)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_values_come_back_as_they_were(value: Any) -> None:
     back = through(value)
     assert type(back) is type(value)
