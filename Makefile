@@ -28,6 +28,7 @@ sweep: setup ## the same at three sparsities, comparable in MLflow
 	$(BIN)/python -m pruneplug.train -m schedule=polynomial sparsity=0.5,0.8,0.9
 
 test: setup ## run all tests
+	@command -v chromium > /dev/null || echo "No browser, so one test is skipped: apt-get install chromium chromium-driver"
 	$(BIN)/python -m pytest -n 2
 
 lint: setup ## check style and formatting
