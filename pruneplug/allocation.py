@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pruneplug.masks import kept_count, kth_largest
+from pruneplug.ranking import kept_count, kth_largest
 
 
 @dataclass(frozen=True)

@@ -12,26 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruneplug.ranking import kth_largest
+
 # A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
 Array = Any
 
 
 def _namespace(x: Array) -> Any:
     return np if isinstance(x, np.ndarray) else keras.ops
-
-
-def kept_count(size: int, sparsity: float) -> int:
-    """Return how many of `size` weights survive: max(round(size * (1 - sparsity)), 1).
-
-    Computed in float32 and rounded half to even, as in the reference.
-
-    Args:
-        size: Number of weights (or of blocks).
-        sparsity: Fraction of zeros, in [0, 1).
-    """
-    density = np.float32(1.0) - np.float32(sparsity)
-    # float32 cannot hold every count above 2**24: rounding up must not exceed the size.
-    return min(max(int(np.rint(np.float32(size) * density)), 1), size)
 
 
 def magnitudes(weights: Array) -> Array:
@@ -64,14 +52,6 @@ def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
     choose = _topk_flat_host if isinstance(magnitude, np.ndarray) else _topk_flat_device
     mask, threshold = choose(flat, kept)
     return _namespace(mask).reshape(mask, magnitude.shape), threshold
-
-
-def kth_largest(flat: np.ndarray, k: int) -> Any:
-    """Return the k-th largest of non-negative values (a scalar of the same dtype)."""
-    # Non-negative floats sort like their bit patterns, and integers are partitioned quickly
-    # in every width, bfloat16 included, which NumPy cannot sort.
-    bits = flat.view(f"u{flat.itemsize}")
-    return np.partition(bits, bits.size - k)[bits.size - k].view(flat.dtype)
 
 
 def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:

@@ -1,7 +1,8 @@
 """Set up the process before TensorFlow is imported, and every test's random state."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -35,3 +36,19 @@ def _fresh_keras() -> None:
     # Collecting garbage takes most of a second with TensorFlow loaded, and there are many tests.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Undo what a test leaves in the environment, as mlflow.set_tracking_uri does."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _interrupts() -> None:
+    """Let SIGINT interrupt: a shell's background jobs are started with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

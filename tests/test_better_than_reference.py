@@ -11,7 +11,7 @@ from oracle import Build, build_pair, reference, reference_mask, state
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
 
 import pruneplug
-from pruneplug import masks, patterns
+from pruneplug import patterns, ranking
 
 X = np.random.default_rng(0).normal(size=(80, 8)).astype("float32")
 Y = np.zeros((80, 1), "float32")
@@ -44,7 +44,7 @@ def _sparsity(model: Any) -> float:
 
 
 def _our_mask(weights: np.ndarray, sparsity: float, pattern: Any) -> np.ndarray:
-    kept = masks.kept_count(pattern.units(weights.shape), sparsity)
+    kept = ranking.kept_count(pattern.units(weights.shape), sparsity)
     return np.asarray(pattern.mask(pattern.scores(weights), kept, weights.shape)[0])
 
 
@@ -242,4 +242,4 @@ def test_rounding_does_not_depend_on_the_graph() -> None:
     theirs = reference.PolynomialDecay(*arguments)
     assert _reference_kept(theirs, step, size, in_graph=False) == 48
     assert _reference_kept(theirs, step, size, in_graph=True) == 47
-    assert masks.kept_count(size, pruneplug.PolynomialDecay(*arguments).sparsity(step)) == 48
+    assert ranking.kept_count(size, pruneplug.PolynomialDecay(*arguments).sparsity(step)) == 48

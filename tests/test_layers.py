@@ -23,7 +23,7 @@ def _row(own: str = "", others: str = "") -> Row:
     return Row(frozenset(own.split()), frozenset(others.split()))
 
 
-RULES = "schedules sparsity masks patterns allocation registry policies"
+RULES = "schedules sparsity ranking masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
 # All that a command drives.
@@ -35,9 +35,10 @@ TABLE = {
     "lock": _row(),
     "failures": _row(),
     "sparsity": _row(),
-    "masks": _row(others="numpy keras"),
+    "ranking": _row(others="numpy"),
+    "masks": _row("ranking", "numpy keras"),
     "patterns": _row("masks"),
-    "allocation": _row("masks", "numpy"),
+    "allocation": _row("ranking", "numpy"),
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
     "constraint": _row(others="keras"),

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pruneplug import masks
+from pruneplug import masks, ranking
 
 law = settings(deadline=None, max_examples=40)
 
@@ -37,7 +37,7 @@ def weights(draw: st.DrawFn, axes: tuple[int, int] = (1, 4)) -> np.ndarray:
 
 
 def topk(w: np.ndarray, sparsity: float, path: Callable[[Any], Any]) -> np.ndarray:
-    kept = masks.kept_count(w.size, sparsity)
+    kept = ranking.kept_count(w.size, sparsity)
     return np.asarray(masks.topk_mask(masks.magnitudes(path(w)), kept)[0])
 
 
@@ -67,16 +67,16 @@ def survivors(w: np.ndarray, kept: int) -> np.ndarray:
 def test_kept_count_rounds_half_to_even_and_keeps_one(
     size: int, sparsity: float, kept: int
 ) -> None:
-    assert masks.kept_count(size, sparsity) == kept
+    assert ranking.kept_count(size, sparsity) == kept
 
 
 @law
 @given(size=st.integers(1, 2**31), one=SPARSITY, other=SPARSITY)
 def test_kept_count_falls_with_sparsity(size: int, one: float, other: float) -> None:
     low, high = sorted([one, other])
-    assert 1 <= masks.kept_count(size, high) <= masks.kept_count(size, low) <= size
+    assert 1 <= ranking.kept_count(size, high) <= ranking.kept_count(size, low) <= size
     # float32 holds every whole number up to 2**24.
-    assert masks.kept_count(size, 0.0) == size or size > 2**24
+    assert ranking.kept_count(size, 0.0) == size or size > 2**24
 
 
 @on_both_paths
@@ -85,7 +85,7 @@ def test_kept_count_falls_with_sparsity(size: int, one: float, other: float) -> 
 def test_topk_keeps_the_largest_and_of_ties_the_lowest_index(
     path: Callable[[Any], Any], w: np.ndarray, sparsity: float
 ) -> None:
-    kept = masks.kept_count(w.size, sparsity)
+    kept = ranking.kept_count(w.size, sparsity)
     mask, threshold = masks.topk_mask(masks.magnitudes(path(w)), kept)
     np.testing.assert_array_equal(mask, survivors(w, kept))
     assert float(threshold) == np.abs(w.astype(np.float64))[np.asarray(mask)].min()
@@ -100,7 +100,7 @@ def test_topk_keeps_exactly_as_many_as_asked(
     mask = topk(w, sparsity, path)
     assert mask.dtype == bool
     assert mask.shape == w.shape
-    assert np.count_nonzero(mask) == masks.kept_count(w.size, sparsity)
+    assert np.count_nonzero(mask) == ranking.kept_count(w.size, sparsity)
 
 
 @on_both_paths
@@ -144,7 +144,7 @@ def test_topk_of_equal_weights_keeps_the_first(path: Callable[[Any], Any]) -> No
 @law
 @given(w=weights(), sparsity=SPARSITY)
 def test_topk_gives_the_same_bits_on_both_paths(w: np.ndarray, sparsity: float) -> None:
-    kept = masks.kept_count(w.size, sparsity)
+    kept = ranking.kept_count(w.size, sparsity)
     (host, at_host), (device, at_device) = (
         masks.topk_mask(masks.magnitudes(path(w)), kept) for path in PATHS.values()
     )

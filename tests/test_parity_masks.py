@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from oracle import reference_mask
 
-from pruneplug import masks, patterns
+from pruneplug import masks, patterns, ranking
 
 CASES = 250
 PATHS = {"numpy": lambda x: x, "tensor": keras.ops.convert_to_tensor}
@@ -22,7 +22,7 @@ def _compare(weights: np.ndarray, sparsity: float, **kind: Any) -> None:
     threshold, mask = reference_mask(weights, sparsity, **kind)
     for path in PATHS.values():
         scores = pattern.scores(path(weights))
-        kept = masks.kept_count(pattern.units(weights.shape), sparsity)
+        kept = ranking.kept_count(pattern.units(weights.shape), sparsity)
         our_mask, our_threshold = pattern.mask(scores, kept, weights.shape)
         np.testing.assert_array_equal(our_mask, mask)
         assert "m_by_n" in kind or float(our_threshold) == threshold
@@ -91,5 +91,5 @@ def test_kept_counts(compared: Callable[[int], None]) -> None:
     for size, sparsity in zip(sizes, rng.uniform(size=CASES).round(3), strict=True):
         weights = np.arange(1, size + 1, dtype=np.float32)
         mask = reference_mask(weights, float(sparsity))[1]
-        assert masks.kept_count(int(size), float(sparsity)) == np.count_nonzero(mask)
+        assert ranking.kept_count(int(size), float(sparsity)) == np.count_nonzero(mask)
     compared(CASES)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruneplug.masks import kept_count
 from pruneplug.patterns import Block, MByN, Pattern, Unstructured, make_pattern
+from pruneplug.ranking import kept_count
 
 law = settings(deadline=None, max_examples=40)
 

@@ -15,13 +15,13 @@ from pruneplug.allocation import (
     Prunable,
     UniformAllocation,
 )
-from pruneplug.patterns import MByN
 from pruneplug.schedules import PruningSchedule
 from pruneplug.settings import Settings, options
 
 if TYPE_CHECKING:
     import keras
 
+    from pruneplug.patterns import MByN
     from pruneplug.policies import PruningPolicy
     from pruneplug.report import SparsityReport
 
@@ -122,6 +122,8 @@ def _has_shares(settings: Settings) -> bool:
 
 def _m_by_n(settings: Settings) -> MByN | None:
     """Return the pattern; what is done once, at step 1, asks no schedule whether it is wanted."""
+    from pruneplug.patterns import MByN
+
     block = settings.block
     if block.m_by_n is None or settings.sparsity == 0:
         return None

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from pruneplug import registry
-from pruneplug.masks import kept_count
 from pruneplug.patterns import Pattern
+from pruneplug.ranking import kept_count
 from pruneplug.sensitivity.results import Cell, Sensitivity
 from pruneplug.wrapper import pruned_layers
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
 
 import pruneplug
-from pruneplug.masks import kept_count, magnitudes, topk_mask
+from pruneplug.masks import magnitudes, topk_mask
+from pruneplug.ranking import kept_count
 
 from ..effort import Effort
 from ..figure import Figure, Results, Target
