@@ -270,3 +270,9 @@ def test_a_schedule_must_say_when_and_how_it_is_saved() -> None:
 
     with pytest.raises(TypeError, match="get_config"):
         Incomplete()
+
+
+def test_one_shot_is_dense_before_its_step_and_sparse_from_it_on() -> None:
+    schedule = OneShotSparsity(0.5, step=10)
+    assert [schedule.sparsity(step) for step in (9, 10, 11)] == [0.0, 0.5, 0.5]
+    assert schedule.target == 0.5
