@@ -16,6 +16,11 @@ import pytest
 COMPARED = "compared with TFMOT"
 
 
+def pytest_collection_finish() -> None:
+    """Take back what importing TFMOT has set: MLflow would take Keras 3 models for unknown ones."""
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was compared, over all workers."""
     passed = [r for r in terminalreporter.getreports("passed") if r.when == "call"]
