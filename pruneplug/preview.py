@@ -129,13 +129,13 @@ def _show_jobs(plan: Plan, console: Console) -> None:
     table.add_column("overrides", overflow="fold")
     for number, job in enumerate(plan.jobs):
         words = plan.search if plan.search else job.overrides
-        table.add_row("each" if plan.search else str(number), " ".join(words))
+        table.add_row("each" if plan.search else str(number), redact(" ".join(words)))
     console.print(table, markup=False)
 
 
 def _lines(job: PlannedJob, preview: Preview) -> Iterator[tuple[str, str]]:
     sizes = preview.sizes
-    yield "job in detail", " ".join(job.overrides) or "no overrides"
+    yield "job in detail", redact(" ".join(job.overrides)) or "no overrides"
     yield "steps", f"{preview.planned:,}"
     yield "sparsity", f"{preview.report.total:.4f}"
     yield "dense size", f"{sizes.dense_bytes:,} bytes"

@@ -14,6 +14,7 @@ from pathlib import Path
 from pruneplug.tracking import Journal
 from pruneplug.tracking.locations import redact, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync
+from pruneplug.tracking.store import reason
 
 PROGRAM = "pruneplug.sync"
 JOURNALS = "*.jsonl"
@@ -72,8 +73,7 @@ def address(journal: Path, uri: str | None) -> str:
         ValueError: If it is no address of an MLflow store.
     """
     starts = [entry.get("uri") for entry in Journal.read(journal) if entry["type"] == "start"]
-    kept = starts[-1].replace("***@", "") if starts and starts[-1] else None
-    return resolve_uri(uri or kept)
+    return resolve_uri(uri or (starts[-1] if starts else None))
 
 
 def _is_journal(path: Path) -> bool:
@@ -91,7 +91,7 @@ def _send_all(addresses: dict[Path, str]) -> dict[Path, str]:
             try:
                 problem = sync(journal, uri)
             except Exception as error:  # whatever MLflow or the network comes up with
-                problem = redact(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+                problem = reason(error)
                 unreachable[uri] = problem
         if missing and problem:
             problems[journal] = problem

@@ -36,6 +36,7 @@ from pruneplug.settings.planning import plan, split_dry_run
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
+from pruneplug.tracking.locations import redact
 
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
@@ -138,7 +139,7 @@ def _run_in_sweep(
     count = objective_count(context.sweeper)
     own = _hash(config)
     done = finished_record(Path(context.sweep.dir).absolute(), own) if own else None
-    overrides = " ".join(context.overrides.task)
+    overrides = _overrides(context)
     if done is not None:
         _complain(f"Job {context.job.num} ({overrides}) was finished before: {done.folder}", 0)
         _remove_empty(folder)
@@ -155,6 +156,10 @@ def _hash(config: DictConfig) -> str | None:
         return config_hash(read_settings(config))
     except (*COMPOSE_ERRORS, ValueError):
         return None  # training refuses these settings, and says why
+
+
+def _overrides(context: HydraConf) -> str:
+    return redact(" ".join(context.overrides.task))
 
 
 def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
@@ -185,7 +190,7 @@ def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
         raise UsageError(explain(error)) from error
     except ValueError as error:
         raise UsageError(str(error)) from error
-    tags = {"folder": str(folder), "overrides": " ".join(context.overrides.task)}
+    tags = {"folder": str(folder), "overrides": _overrides(context)}
     tags["config_hash"] = config_hash(settings)
     commit = git_commit(Path.cwd())
     tags |= {"git_commit": commit} if commit else {}
@@ -220,7 +225,7 @@ def _way_on(context: HydraConf, folder: Path) -> str:
 
 def _complain(message: str, code: int) -> int:
     """Print a message on standard error and return the exit code that goes with it."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {redact(message)}", file=sys.stderr)
     return code
 
 

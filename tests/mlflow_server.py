@@ -13,13 +13,19 @@ import pytest
 
 
 class Server:
-    """An MLflow server on a port of its own."""
+    """An MLflow server on a port of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Holds its store and its log.
+        admin: Name and password that it asks for; None lets everybody in.
+    """
+
+    def __init__(self, folder: Path, admin: tuple[str, str] | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.folder = folder
+        self._admin = admin
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -29,10 +35,27 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        if self._admin is not None:
+            command += ["--app-name", "basic-auth"]
+            environment |= self._authentication(*self._admin)
         with open(self.folder / "server.log", "ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, start_new_session=True
             )
+
+    def _authentication(self, name: str, password: str) -> dict[str, str]:
+        path = self.folder / "auth.ini"
+        users = f"sqlite:///{self.folder}/users.db"
+        path.write_text(
+            "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+            f"database_uri = {users}\nadmin_username = {name}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(path),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests",
+        }
 
     def wait(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

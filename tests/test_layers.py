@@ -67,7 +67,8 @@ TABLE = {
     "sweep": _row("tracking settings outputs comparison builders", "rich hydra omegaconf"),
     "sync": _row("tracking"),
     "train": _row(
-        "signals failures settings outputs console job preview sweep", "rich hydra omegaconf"
+        "signals failures settings outputs console job preview sweep tracking.locations",
+        "rich hydra omegaconf",
     ),
     "plugins": _row("settings", "hydra"),
     # Its names are loaded on use; type checkers read them here.

@@ -11,6 +11,7 @@ from pruneplug import sync
 from pruneplug.sweep.jobs import JobRecord, read_records
 from pruneplug.tracking import Journal
 from pruneplug.tracking.journal import values
+from pruneplug.tracking.locations import redact
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -123,6 +124,6 @@ def test_a_mistake_is_one_message(
 
 def test_a_password_is_not_looked_for_in_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    journal.start({}, {}, {"uri": "http://***@host:5000"})
+    journal.start({}, {}, {"uri": redact("http://me:secret@host:5000")})
     assert sync.address(journal.path, None) == "http://host:5000"
     assert sync.address(journal.path, "http://other:1") == "http://other:1"

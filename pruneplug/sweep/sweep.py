@@ -23,6 +23,8 @@ from pruneplug.tracking.locations import redact
 
 TABLE = "sweep.csv"
 REPORT = "report"
+# Hydra writes the command line into it.
+_HYDRAS = "multirun.yaml"
 _NAME_LENGTH = 200
 
 
@@ -75,6 +77,7 @@ class Sweep:
         records = read_records(self.folder)
         table = rows(records, self.folder)
         write_csv(table, self.folder / TABLE)
+        self._hide_secrets()
         self.tracker.log_artifact(self.folder / TABLE)
         self._compare()
         print_table(table, console)
@@ -90,6 +93,11 @@ class Sweep:
             runs, unfinished = read_runs(self.folder)
             report = write_report(runs, unfinished, str(self.folder), self.folder / REPORT)
             self.tracker.log_artifact(report.folder, REPORT)
+
+    def _hide_secrets(self) -> None:
+        path = self.folder / _HYDRAS
+        if path.exists():
+            path.write_text(redact(path.read_text(encoding="utf-8")), encoding="utf-8")
 
     def _whereabouts(self) -> Mapping[str, str]:
         known = {"sweep folder": str(self.folder)}

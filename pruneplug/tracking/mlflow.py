@@ -49,7 +49,7 @@ class MlflowTracker:
         self._origin = {
             "uri": redact(self._uri),
             "experiment": experiment,
-            "run_name": run_name,
+            "run_name": redact(run_name) if run_name else None,
             "run_id": run_id,
         }
         self._patience = patience

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pruneplug.tracking.locations import redact, resolve_uri, sqlite_path
 from pruneplug.tracking.mlflow_store import connect
 from pruneplug.tracking.pictures import CURVE_PREFIX, Curve
+from pruneplug.tracking.store import reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,8 +72,7 @@ def _reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as problem:
-        reason = redact(str(problem)).partition("\n")[0][:300]
-        raise OSError(f"{redact(uri)} cannot be read: {reason}") from problem
+        raise OSError(f"{redact(uri)} cannot be read: {reason(problem)}.") from problem
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:

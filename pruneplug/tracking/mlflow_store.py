@@ -143,6 +143,8 @@ def connect(uri: str, database: Path | None) -> "MlflowClient":
     # The sender tries again by itself, and looks first whether a lost answer's run was made.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # Else it prints the address of every run that ends, with the password that is in it.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -5,7 +5,7 @@ import time
 
 from pruneplug.tracking.delivery import Delivery
 from pruneplug.tracking.journal import run_begin
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.store import reason
 
 _POLL = 0.5
 _LONGEST_PAUSE = 60.0
@@ -94,8 +94,7 @@ class Sender:
             self.delivery.send_all()
             self.problem = ""
         except Exception as problem:  # whatever a store's library or the network comes up with
-            first_line = str(problem).partition("\n")[0]
-            self.problem = redact(f"{type(problem).__name__}: {first_line}")[:300]
+            self.problem = reason(problem)
         return not self.problem
 
     def _wait(self, pause: float, closing: bool) -> None:

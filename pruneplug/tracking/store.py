@@ -5,10 +5,25 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pruneplug.tracking.journal import Entry
+from pruneplug.tracking.locations import redact
+
+# What MLflow's error codes ask of the user.
+_MEANING = {
+    "UNAUTHENTICATED": "it refused the authentication: MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD must hold a name and a password that it knows",
+    "PERMISSION_DENIED": "it knows the user of MLFLOW_TRACKING_USERNAME but denies the permission",
+}
 
 
 class Refused(Exception):
     """The store will never accept what it was sent."""
+
+
+def reason(problem: Exception) -> str:
+    """Say in one line, without secrets, why a store did not take or give what it was asked for."""
+    first_line = str(problem).partition("\n")[0]
+    said = redact(f"{type(problem).__name__}: {first_line}")[:300]
+    return _MEANING.get(getattr(problem, "error_code", ""), said)
 
 
 class Point(NamedTuple):

@@ -10,12 +10,12 @@ from pruneplug.tracking.locations import redact, resolve_uri, sqlite_path
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("http://me:pw@host:5000/x", "http://***@host:5000/x"),
-        ("https://token@host", "https://***@host"),
-        ("postgresql+psycopg2://u:p@ss@db/x", "postgresql+psycopg2://***@db/x"),
+        ("http://me:pw@host:5000/x", "http://host:5000/x"),
+        ("https://token@host", "https://host"),
+        ("postgresql+psycopg2://u:p@ss@db/x", "postgresql+psycopg2://db/x"),
         ("http://host/a@b", "http://host/a@b"),
         ("mail me@host", "mail me@host"),
-        ("http://a:b@c and http://d:e@f", "http://***@c and http://***@f"),
+        ("http://a:b@c and http://d:e@f", "http://c and http://f"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:
