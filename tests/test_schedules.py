@@ -191,6 +191,22 @@ def test_a_step_may_be_any_whole_number() -> None:
     assert list(schedule.due_steps(0, 100)) == [5, 10]
     loaded = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert loaded == schedule
+    assert list(ConstantSparsity(0.5, 0, np.int64(-1)).due_steps(0, 200)) == [100, 200]
+
+
+def test_arguments_left_out_are_tfmots() -> None:
+    assert ConstantSparsity(0.5, 0) == ConstantSparsity(0.5, 0, end_step=-1, frequency=100)
+    assert PolynomialDecay(0.0, 0.5, 0, 9) == PolynomialDecay(0.0, 0.5, 0, 9, 3, frequency=100)
+
+
+@every_ramp
+def test_a_ramp_left_to_itself_prunes_every_hundred_steps(ramp: Callable[..., Any]) -> None:
+    assert list(ramp(0.0, 0.8, 0, 250).due_steps(0, 300)) == [100, 200, 250]
+
+
+def test_an_update_may_be_due_at_the_first_step() -> None:
+    for schedule in (OneShotSparsity(0.5, 1), MultiStepSparsity([0.5], [1])):
+        assert list(schedule.due_steps(0, 2)) == [1]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +219,7 @@ def test_a_step_may_be_any_whole_number() -> None:
         (lambda: ConstantSparsity(0.5, 0, -2), r"end_step must be -1 \(never ends\) or at least 0"),
         (lambda: ConstantSparsity(0.5, 5, 4), "got begin_step=5, end_step=4"),
         (lambda: ConstantSparsity(0.5, 0, frequency=0), "frequency must be at least 1 step"),
+        (lambda: ConstantSparsity(0.5, 0, frequency=-5), "frequency must be at least 1 step"),
         (lambda: ConstantSparsity(0.5, 1.5), r"got begin_step=1.5\. Convert it with int\(\)"),
         (lambda: ConstantSparsity(0.5, 1.0), "begin_step must be a whole number"),
         (lambda: ConstantSparsity(0.5, "1"), "begin_step must be a whole number"),
@@ -211,12 +228,18 @@ def test_a_step_may_be_any_whole_number() -> None:
         (lambda: PolynomialDecay(-1, 0.8, 0, 10), r"initial_sparsity must be in \[0, 1\)"),
         (lambda: PolynomialDecay(0.0, 0.8, 0, -1), "end_step must be at least 0; got end_step=-1"),
         (lambda: PolynomialDecay(0.0, 0.8, 0, 10, power=0), "power must be greater than 0"),
+        (lambda: PolynomialDecay(0.0, 0.8, 0, 10, power=-0.5), "power must be greater than 0"),
+        (lambda: PolynomialDecay(0.0, 0.8, 0, 10, power=float("nan")), "must be greater than 0"),
         (lambda: MultiStepSparsity([0.5], []), "steps must ascend"),
         (lambda: MultiStepSparsity([], []), "steps must ascend"),
+        (lambda: MultiStepSparsity([0.5, 0.6], [5]), "one for each of sparsities"),
+        (lambda: MultiStepSparsity([0.5], [5, 6]), "one for each of sparsities"),
         (lambda: MultiStepSparsity([0.5, 0.6], [5, 5]), r"got steps=\(5, 5\)"),
+        (lambda: MultiStepSparsity([0.5, 0.6], [6, 5]), r"got steps=\(6, 5\)"),
         (lambda: MultiStepSparsity([0.5], [0]), "from at least 1"),
         (lambda: MultiStepSparsity([1.5], [1]), r"sparsities must be in \[0, 1\)"),
         (lambda: OneShotSparsity(0.5, 0), "step must be at least 1; got step=0"),
+        (lambda: OneShotSparsity(0.5, -3), "step must be at least 1; got step=-3"),
         (lambda: OneShotSparsity(1.5, 1), "target_sparsity must be in"),
     ],
 )
@@ -246,6 +269,7 @@ class FromTfmot(PruningSchedule):
 def test_a_schedule_written_for_tfmot_works() -> None:
     schedule = FromTfmot(0.5, begin=2)
     assert list(schedule.due_steps(0, 12)) == [2, 5, 8, 11]
+    assert list(schedule.due_steps(5, 11)) == [8, 11]
     assert schedule.target == schedule.sparsity(7) == 0.5
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
@@ -256,11 +280,44 @@ def test_a_schedule_written_for_tfmot_works() -> None:
     assert np.count_nonzero(pruned.layers[0].layer.kernel) == 8
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "due"), [(0, -1, [0, 3, 6, 9, 12]), (2, 8, [2, 5, 8]), (0, 0, [0])]
+)
+def test_a_schedule_written_for_tfmot_is_due_on_its_grid(
+    begin: int, end: int, due: list[int]
+) -> None:
+    asks = FromTfmot(0.5, begin)._should_prune_in_step
+    assert [step for step in range(13) if asks(step, begin, end, 3)] == due
+
+
+def test_the_target_is_asked_for_at_a_step_that_32_bits_can_hold() -> None:
+    asked = []
+
+    class Asked(FromTfmot):
+        def __call__(self, step: int) -> tuple[bool, float]:
+            asked.append(step)
+            return super().__call__(step)
+
+    assert Asked(0.5, begin=2).target == 0.5
+    assert asked == [np.iinfo(np.int32).max]
+
+
 def test_a_schedule_written_for_tfmot_is_saved_with_its_model(tmp_path: Any) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
     prune_low_magnitude(model, FromTfmot(0.5, begin=2)).save(tmp_path / "pruned.keras")
     loaded = keras.models.load_model(tmp_path / "pruned.keras").layers[0].pruning_schedule
     assert (type(loaded), loaded.final, loaded.begin) == (FromTfmot, 0.5, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"config": {}}, {"class_name": "a", "config": {}, "sparsity": 0.5}], ids=str
+)
+def test_nothing_but_tfmots_nesting_is_undone(arguments: dict[str, Any]) -> None:
+    class Anything(FromTfmot):
+        def __init__(self, **kwargs: Any):
+            self.arguments = kwargs
+
+    assert Anything.from_config(arguments).arguments == arguments
 
 
 def test_a_schedule_must_say_when_and_how_it_is_saved() -> None:
