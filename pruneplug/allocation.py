@@ -175,7 +175,7 @@ class GlobalAllocation(Allocation):
     def share(self, weights: Sequence[Prunable], total: int, scores: Scores) -> list[int]:
         """Count what of each weight lies above the common threshold; ties go to the first."""
         magnitudes = [np.ravel(scores(i)) for i in range(len(weights))]
-        threshold = kth_largest(np.concatenate(magnitudes), total)
+        threshold = kth_largest(magnitudes, total)
         above = [int(np.count_nonzero(m > threshold)) for m in magnitudes]
         tied = [int(np.count_nonzero(m == threshold)) for m in magnitudes]
         return _at_least_one(_fill(above, tied, total - sum(above)))

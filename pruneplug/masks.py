@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.ranking import kth_largest
+from pruneplug.ranking import CHUNK, bit_patterns, kth_largest
 
 # A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
 Array = Any
@@ -30,8 +30,10 @@ def magnitudes(weights: Array) -> Array:
     """
     absolute = _namespace(weights).abs(weights)
     # NaN and infinity both outlast the maximum, so one reduction finds either.
-    with np.errstate(invalid="ignore"):  # NumPy warns of a bfloat16 NaN; the error says more
-        largest = float(_namespace(weights).max(absolute))
+    if isinstance(absolute, np.ndarray):
+        largest = float(bit_patterns(absolute).max().view(absolute.dtype))
+    else:
+        largest = float(keras.ops.max(absolute))
     if not np.isfinite(largest):
         raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
     return absolute
@@ -55,12 +57,17 @@ def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
 
 
 def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
-    threshold = kth_largest(flat, kept)
-    mask = flat >= threshold
+    threshold = kth_largest([flat], kept)
+    bits, least = bit_patterns(flat), bit_patterns(threshold)
+    mask = bits >= least
     surplus = np.count_nonzero(mask) - kept
-    if surplus:
-        tied = np.flatnonzero(flat == threshold)
-        mask[tied[len(tied) - surplus :]] = False
+    # From the end, as the first of equal ones survive, and in parts: most may be equal.
+    for start in reversed(range(0, bits.size, CHUNK)):
+        if not surplus:
+            break
+        tied = np.flatnonzero(bits[start : start + CHUNK] == least)[-surplus:]
+        mask[start + tied] = False
+        surplus -= tied.size
     return mask, threshold
 
 

@@ -1,0 +1,82 @@
+"""The k-th largest of any values is the one that sorting finds."""
+
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pruneplug import masks, ranking
+
+DTYPES = [np.dtype(d) for d in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)]
+LARGE = 4 * ranking.CHUNK + 321
+
+# The hard cases of a selection, from uniform numbers.
+SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "normal": lambda u: np.sqrt(-2 * np.log1p(-u)) * np.cos(u[::-1] * np.pi / 2),
+    "equal": lambda u: np.full_like(u, 0.3),
+    "few values": lambda u: np.floor(4 * u) / 2,
+    "sorted": np.sort,
+    "reversed": lambda u: -np.sort(-u),
+    "periodic": lambda u: np.resize(u[:16], u.shape),
+    "in step with the sample": lambda u: np.where(np.arange(u.size) % 256, u, 4.0),
+    "pruned": lambda u: np.where(u < 0.85, 0.0, u),
+    "zeros": np.zeros_like,
+    "one of many": lambda u: np.where(np.arange(u.size) == u.size // 2, 1.0, 0.0),
+    "denormal": lambda u: u * 1e-40,
+}
+
+
+def values(shape: str, size: int, dtype: np.dtype, seed: int = 0) -> np.ndarray:
+    return np.abs(SHAPES[shape](np.random.default_rng(seed).random(size))).astype(dtype)
+
+
+def by_sorting(flat: np.ndarray, k: int) -> bytes:
+    return bytes(np.sort(ranking.bit_patterns(flat))[flat.size - k].tobytes())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data(), size=st.integers(1, 2000), dtype=st.sampled_from(DTYPES))
+@settings(deadline=None, max_examples=60)
+def test_finds_what_sorting_finds(
+    shape: str, data: st.DataObject, size: int, dtype: np.dtype
+) -> None:
+    flat = values(shape, size, dtype, seed=data.draw(st.integers(0, 9)))
+    k = data.draw(st.one_of(st.sampled_from([1, size]), st.integers(1, size)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, size), max_size=3)))
+    with pytest.MonkeyPatch.context() as patch:
+        # Small chunks and samples: brackets that miss are common, and must do no harm.
+        patch.setattr(ranking, "CHUNK", data.draw(st.sampled_from([1, 50, 10_000])))
+        patch.setattr(ranking, "SAMPLED", data.draw(st.sampled_from([1, 4, 50])))
+        found = ranking.kth_largest(np.split(flat, cuts), k)
+    assert found.dtype == dtype
+    assert found.tobytes() == by_sorting(flat, k)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_arrays_are_never_partitioned_whole(
+    shape: str, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = values(shape, LARGE, dtype)
+    monkeypatch.setattr(ranking, "_kth_of_all", None)
+    for k in (1, LARGE // 10, LARGE // 5, LARGE // 2, LARGE - 1, LARGE):
+        assert ranking.kth_largest([flat], k).tobytes() == by_sorting(flat, k)
+
+
+def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
+    parts = [np.array([1, 3], np.float16), np.array([2.5, 0.5], np.float32)]
+    found = ranking.kth_largest(parts, 2)
+    assert (found, found.dtype) == (2.5, np.float32)
+
+
+@pytest.mark.parametrize("shape", ["few values", "pruned", "zeros", "one of many"])
+def test_masks_of_large_weights_keep_the_first_of_equal_ones(shape: str) -> None:
+    magnitude = values(shape, LARGE, np.dtype(np.float32))
+    order = np.argsort(-magnitude, kind="stable")
+    for kept in (1, LARGE // 5, LARGE - 1, LARGE):
+        expected = np.zeros(LARGE, bool)
+        expected[order[:kept]] = True
+        np.testing.assert_array_equal(masks.topk_mask(magnitude, kept)[0], expected)
