@@ -141,6 +141,26 @@ def test_topk_of_equal_weights_keeps_the_first(path: Callable[[Any], Any]) -> No
     np.testing.assert_array_equal(mask.ravel(), [True, True, True, False, False, False])
 
 
+@on_both_paths
+def test_worked_examples_of_each_mask(path: Callable[[Any], Any]) -> None:
+    w = path(np.array([[3, 1, 2, 1, 1], [0, 1, 4, 1, 5], [1, 1, 2, 1, 6]], np.float32))
+    mask, threshold = masks.topk_mask(w, 7)
+    kept = [[1, 1, 1, 0, 0], [0, 0, 1, 0, 1], [0, 0, 1, 0, 1]]
+    np.testing.assert_array_equal(mask, kept)
+    assert float(threshold) == 1.0
+
+    means, largest = (masks.block_magnitudes(w, (2, 2), pooling) for pooling in ("AVG", "MAX"))
+    np.testing.assert_array_equal(means, [[1.25, 2, 3], [1, 1.5, 6]])
+    np.testing.assert_array_equal(largest, [[3, 4, 5], [1, 2, 6]])
+
+    blocks = path(np.array([[True, False, True], [False, True, False]]))
+    grown = masks.expand_blocks(blocks, (2, 2), (3, 5))
+    np.testing.assert_array_equal(grown, [[1, 1, 0, 0, 1], [1, 1, 0, 0, 1], [0, 0, 1, 1, 0]])
+
+    one_of_two = [[1, 1, 0, 1, 0], [0, 0, 1, 0, 1], [1, 1, 1, 1, 1]]
+    np.testing.assert_array_equal(masks.m_by_n_mask(w, 1, 2), one_of_two)
+
+
 @law
 @given(w=weights(), sparsity=SPARSITY)
 def test_topk_gives_the_same_bits_on_both_paths(w: np.ndarray, sparsity: float) -> None:

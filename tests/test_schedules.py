@@ -179,6 +179,25 @@ def test_a_ramp_has_one_last_update_at_its_end(ramp: Callable[..., Any]) -> None
     assert at_once.sparsity(5) == 0.8
 
 
+@pytest.mark.parametrize(
+    ("ramp", "expected"),
+    [
+        (PolynomialDecay, lambda progress: 0.8 - 0.6 * (1 - progress) ** 3),
+        (LinearSparsity, lambda progress: 0.2 + 0.6 * progress),
+        (ExponentialSparsity, lambda progress: 1 - 0.8 * (0.2 / 0.8) ** progress),
+        (CosineSparsity, lambda progress: 0.8 - 0.3 * (1 + np.cos(np.pi * progress))),
+    ],
+)
+def test_a_ramp_follows_its_formula(
+    ramp: Callable[..., Any], expected: Callable[[float], float]
+) -> None:
+    schedule = ramp(0.2, 0.8, begin_step=3, end_step=20)
+    values = [schedule.sparsity(step) for step in range(3, 21)]
+    assert values == pytest.approx([expected((step - 3) / 17) for step in range(3, 21)], abs=1e-6)
+    assert schedule.sparsity(2) == values[0]
+    assert schedule.sparsity(21) == values[-1] == 0.8
+
+
 def test_polynomial_decay_takes_the_published_values() -> None:
     schedule = PolynomialDecay(0.2, 0.8, 100, 110, frequency=1)
     values = [schedule.sparsity(step) for step in (0, 100, 102, 105, 110, 111)]
@@ -320,13 +339,21 @@ def test_nothing_but_tfmots_nesting_is_undone(arguments: dict[str, Any]) -> None
     assert Anything.from_config(arguments).arguments == arguments
 
 
-def test_a_schedule_must_say_when_and_how_it_is_saved() -> None:
-    class Incomplete(PruningSchedule):
-        def __call__(self, step: int) -> tuple[bool, float]:
-            return True, 0.5
-
-    with pytest.raises(TypeError, match="get_config"):
-        Incomplete()
+@pytest.mark.parametrize(
+    ("base", "missing"),
+    [
+        (PruningSchedule, "__call__"),
+        (PruningSchedule, "get_config"),
+        (schedules.base.FieldSchedule, "sparsity"),
+        (schedules.base.FieldSchedule, "due_steps"),
+        (schedules.ramps._Ramp, "_curve"),
+    ],
+)
+def test_a_schedule_must_answer_everything(base: Any, missing: str) -> None:
+    others = base.__abstractmethods__ - {missing}
+    incomplete = type("Incomplete", (base,), dict.fromkeys(others, lambda self: None))
+    with pytest.raises(TypeError, match=missing):
+        incomplete()
 
 
 def test_one_shot_is_dense_before_its_step_and_sparse_from_it_on() -> None:
