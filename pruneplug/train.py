@@ -103,7 +103,12 @@ def _exit_code() -> int:
 def _end_sweep(sweep: Sweep, code: int) -> int:
     from rich.console import Console
 
-    code = sweep.end(code, Console())
+    # A file or a pipe has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    try:
+        code = sweep.end(code, console)
+    except OSError as error:
+        code = _complain(f"The results of the sweep cannot be written: {error}.", FAILED)
     if code not in (0, TARGET_MISSED):
         folder = shlex.quote(str(sweep.folder))
         _complain(f"To run what is missing: the same command with hydra.sweep.dir={folder}", code)

@@ -95,6 +95,8 @@ def test_a_sweep_is_one_run_with_its_jobs_below_it(
         assert int(row["gzip_bytes"]) == summary["size"]["gzip_bytes"]
     out = capsys.readouterr().out
     assert "Jobs of the sweep" in out
+    assert "No run without pruning (sparsity=0) is here to compare with." in out
+    assert f"report               {sweep}/report/report.html" in out
     assert parent.info.run_id in out
 
 
@@ -166,6 +168,14 @@ def test_a_job_that_fails_leaves_its_log_and_the_others_go_on(
     captured = capfd.readouterr()
     assert "failed (1)" in captured.out
     assert "hydra.sweep.dir=" in captured.err
+
+
+def test_a_sweep_whose_table_cannot_be_written_says_so(
+    tmp_path: Path, tiny: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep" / "sweep.csv").mkdir(parents=True)
+    assert run_command(tmp_path, *tiny, "tracking=none", "sparsity=0.5") == 1
+    assert "The results of the sweep cannot be written: " in capfd.readouterr().err
 
 
 def test_a_killed_sweep_runs_only_what_is_missing(tmp_path: Path, tiny: list[str]) -> None:

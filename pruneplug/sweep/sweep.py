@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pruneplug.builders import open_tracker
-from pruneplug.comparison import read_runs, write_report
+from pruneplug.comparison import Report, read_runs, write_report
 from pruneplug.outputs import CONFIG
 from pruneplug.settings.groups import TrackingSettings
 from pruneplug.sweep.identity import git_commit
@@ -79,28 +78,35 @@ class Sweep:
         write_csv(table, self.folder / TABLE)
         self._hide_secrets()
         self.tracker.log_artifact(self.folder / TABLE)
-        self._compare()
+        report = self._compare()
         print_table(table, console)
         code = code or _worst(records)
         self.tracker.finish(_status(code))
-        for name, value in self._whereabouts().items():
+        if report is not None:
+            console.print(report.verdict, highlight=False, markup=False)
+        for name, value in self._whereabouts(report).items():
             console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
         return code
 
-    def _compare(self) -> None:
-        # There may be nothing to compare: no job that has finished.
-        with contextlib.suppress(ValueError):
+    def _compare(self) -> Report | None:
+        """Write the report; None if there is nothing to compare, as no job has finished."""
+        try:
             runs, unfinished = read_runs(self.folder)
-            report = write_report(runs, unfinished, str(self.folder), self.folder / REPORT)
-            self.tracker.log_artifact(report.folder, REPORT)
+        except ValueError:
+            return None
+        report = write_report(runs, unfinished, str(self.folder), self.folder / REPORT)
+        self.tracker.log_artifact(report.folder, REPORT)
+        return report
 
     def _hide_secrets(self) -> None:
         path = self.folder / _HYDRAS
         if path.exists():
             path.write_text(redact(path.read_text(encoding="utf-8")), encoding="utf-8")
 
-    def _whereabouts(self) -> Mapping[str, str]:
+    def _whereabouts(self, report: Report | None) -> Mapping[str, str]:
         known = {"sweep folder": str(self.folder)}
+        if report is not None:
+            known["report"] = str(report.page)
         run_id = self.tracker.describe().get("run_id")
         return known | {"MLflow run": run_id} if run_id else known
 

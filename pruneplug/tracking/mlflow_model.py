@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,9 @@ def _save(model: Any, sample: Any, folder: Path) -> None:
 
     # Given, because finding them out would take MLflow a process of its own and 6 seconds.
     needed = [f"{package}=={version(package)}" for package in ("tensorflow", "keras", "numpy")]
-    signature = infer_signature(sample, model.predict_on_batch(sample))
     shutil.rmtree(folder, ignore_errors=True)
-    # MLflow tries the example out, and Keras draws a progress bar for it.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _quiet():
+        signature = infer_signature(sample, model.predict_on_batch(sample))
         mlflow.tensorflow.save_model(
             model,
             path=str(folder),
@@ -52,3 +52,16 @@ def _save(model: Any, sample: Any, folder: Path) -> None:
             input_example=sample,
             pip_requirements=needed,
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what predicting says: Keras' progress bar, TensorFlow's surprise at many models."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
