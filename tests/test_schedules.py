@@ -228,6 +228,13 @@ def test_an_update_may_be_due_at_the_first_step() -> None:
         assert list(schedule.due_steps(0, 2)) == [1]
 
 
+def test_updates_may_be_many() -> None:
+    steps = range(1, 1000, 2)
+    schedule = MultiStepSparsity(np.linspace(0, 0.9, len(steps)).tolist(), steps)
+    assert list(schedule.due_steps(0, 1000)) == list(steps)
+    assert schedule.target == 0.9
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
