@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shlex
 import signal
@@ -53,6 +55,8 @@ INTERRUPTED, TERMINATED = exit_code(signal.SIGINT), exit_code(signal.SIGTERM)
 
 def main() -> None:
     """Run the command on `sys.argv`, and exit with its code."""
+    # Else a second goes by at the end in looking for garbage among all that TensorFlow has made.
+    atexit.register(gc.freeze)
     register_schemas()
     with _process_set_up():
         code = _dry_run_code()
