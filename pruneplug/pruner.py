@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
-from pruneplug import registry
+from pruneplug import masks, registry, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
 from pruneplug.schedules import OneShotSparsity, PruningSchedule
@@ -175,7 +174,7 @@ class _Group:
         updates = self._masks(sparsity)
         for (_, _, (_, *held)), new in zip(self._named(), updates, strict=True):
             for variable, value in zip(held, new, strict=True):
-                variable.assign(value)
+                variables.write(variable, value)
         for layer in self.layers:
             layer.apply_masks()
         self.applied = sparsity
@@ -186,25 +185,30 @@ class _Group:
 
         def scores(index: int) -> Any:
             layer, _, (weight, *_) = pruned[index]
-            return layer.pattern.scores(_read(weight))
+            return layer.pattern.scores(variables.read(weight))
 
         weights = [
             Prunable(name, tuple(weight.shape), layer.pattern.units(weight.shape))
             for layer, name, (weight, *_) in pruned
         ]
         target = self.schedule.target
-        kept = self.allocation.kept(weights, sparsity, sparsity / target if target else 1.0, scores)
+        progress = sparsity / target if target else 1.0
+        # Only what the allocation asks for is held for all weights at the same time.
+        held: dict[int, Any] = {}
+        kept = self.allocation.kept(
+            weights, sparsity, progress, lambda i: held.setdefault(i, scores(i))
+        )
         return [
-            layer.pattern.mask(scores(i), kept[i], weight.shape)
+            layer.pattern.mask(held.pop(i) if i in held else scores(i), kept[i], weight.shape)
             for i, (layer, _, (weight, *_)) in enumerate(pruned)
         ]
 
     def _named(self) -> Iterator[tuple[PruneLowMagnitude, str, tuple[keras.Variable, ...]]]:
         """Yield layer, "<layer>/<weight>" and variables of each weight that trains."""
         for layer, own_name in zip(self.layers, self.names, strict=True):
-            for name, variables in zip(layer.weight_names, layer.pruning_vars, strict=True):
-                if variables[0].trainable:
-                    yield layer, f"{own_name}/{name}", variables
+            for name, of_weight in zip(layer.weight_names, layer.pruning_vars, strict=True):
+                if of_weight[0].trainable:
+                    yield layer, f"{own_name}/{name}", of_weight
 
     def plan(self, step: int, stride: int) -> None:
         """Find the next update, and let the optimizer step before it write dense values."""
@@ -216,12 +220,12 @@ class _Group:
     def write_steps(self, step: int, dense_step: int) -> None:
         for layer in self.layers:
             if layer.pruning_vars:
-                layer.pruning_step.assign(step)
-                layer.step_counter.dense_step.assign(dense_step)
+                variables.write(layer.pruning_step, step)
+                variables.write(layer.step_counter.dense_step, dense_step)
 
     def weights(self) -> Iterator[WeightSparsity]:
         for layer, name, (weight, mask, threshold) in self._named():
-            kept, size = int(keras.ops.count_nonzero(mask)), math.prod(weight.shape)
+            kept, size = masks.count(variables.read(mask)), math.prod(weight.shape)
             sparsity = 1.0 - kept / size
             yield WeightSparsity(
                 name=name,
@@ -229,7 +233,7 @@ class _Group:
                 target=self._target(layer, sparsity),
                 sparsity=sparsity,
                 kept=kept,
-                threshold=_scalar(threshold),
+                threshold=float(variables.read(threshold)),
             )
 
     def _target(self, layer: PruneLowMagnitude, sparsity: float) -> float:
@@ -255,15 +259,6 @@ def _groups(layers: list[PruneLowMagnitude]) -> list[_Group]:
         if group not in groups:
             groups.append(group)
     return groups
-
-
-def _read(variable: keras.Variable) -> Any:
-    """Return a variable's value: a NumPy array in host memory, else a tensor on its device."""
-    if keras.backend.backend() != "tensorflow":
-        return keras.ops.convert_to_numpy(variable)
-    tensor = variable.value.read_value()
-    # An array made of a host tensor shares its memory: reading costs no copy.
-    return tensor if "GPU" in tensor.device else np.asarray(tensor)
 
 
 def _scalar(variable: keras.Variable) -> float:

@@ -30,9 +30,10 @@ def kept_count(size: int, sparsity: float) -> int:
 
 
 def bit_patterns(values: np.ndarray) -> np.ndarray:
-    """Return the bits of non-negative floats as unsigned integers: a view in the same order.
+    """Return floats as the unsigned integers of the same bits: a view, no copy.
 
-    Integers of every width are compared and sorted quickly, unlike float16 and bfloat16.
+    Non-negative floats are in the same order as their bits, and integers of every width are
+    compared and sorted quickly, unlike float16 and bfloat16.
     """
     return values.view(f"u{values.itemsize}")
 

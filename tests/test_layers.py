@@ -24,7 +24,7 @@ def _row(own: str = "", others: str = "") -> Row:
 
 
 RULES = "schedules sparsity ranking masks patterns allocation registry policies"
-WRAPPED = f"{RULES} constraint wrapper prune"
+WRAPPED = f"{RULES} constraint variables wrapper prune"
 ENGINE = f"{WRAPPED} pruner report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
@@ -34,6 +34,7 @@ TABLE = {
     "signals": _row(),
     "lock": _row(),
     "failures": _row(),
+    "folders": _row(),
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
@@ -42,7 +43,8 @@ TABLE = {
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
     "constraint": _row(others="keras"),
-    "wrapper": _row(f"{RULES} constraint", "numpy keras"),
+    "variables": _row(others="numpy keras"),
+    "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
     "surgery": _row(others="keras"),
     "prune": _row(f"{RULES} wrapper surgery", "keras"),
     "pruner": _row(WRAPPED, "numpy keras"),
@@ -58,14 +60,14 @@ TABLE = {
     "models": _row("data", "numpy keras"),
     "settings": _row(others="hydra omegaconf"),
     "outputs": _row(BELOW, "keras"),
-    "comparison": _row("tracking outputs", "matplotlib yaml"),
+    "comparison": _row("folders tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} settings outputs console builders", "keras tensorflow rich"),
     "preview": _row(f"{BELOW} settings outputs console builders", "keras rich"),
-    "sweep": _row("tracking settings outputs comparison builders", "rich hydra omegaconf"),
-    "sync": _row("tracking"),
+    "sweep": _row("folders tracking settings outputs comparison builders", "rich hydra omegaconf"),
+    "sync": _row("folders tracking"),
     "train": _row(
         "signals failures settings outputs console job preview sweep tracking.locations",
         "rich hydra omegaconf",

@@ -174,6 +174,19 @@ def test_topk_gives_the_same_bits_on_both_paths(w: np.ndarray, sparsity: float) 
     assert float(at_host) == float(at_device)
 
 
+@on_both_paths
+@law
+@given(w=weights(), sparsity=SPARSITY)
+def test_an_applied_mask_leaves_positive_zeros_and_every_other_bit(
+    path: Callable[[Any], Any], w: np.ndarray, sparsity: float
+) -> None:
+    mask = topk(w, sparsity, lambda x: x)
+    applied = np.asarray(masks.apply_mask(path(w), path(mask)))
+    assert applied.dtype == w.dtype
+    assert applied.tobytes() == np.where(mask, w, w.dtype.type(0)).tobytes()
+    assert masks.count(path(mask)) == ranking.kept_count(w.size, sparsity)
+
+
 @law
 @given(w=weights(axes=(2, 2)), size=BLOCK, pooling=POOLING)
 def test_blocks_pool_to_the_same_bits_on_both_paths(

@@ -1,5 +1,6 @@
 """The engine, stepped by hand."""
 
+import weakref
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ from sparse import zeros
 
 from pruneplug import ConstantSparsity, OneShotSparsity, PolynomialDecay, Pruner
 from pruneplug import prune_low_magnitude as prune
+from pruneplug.allocation import Allocation, GlobalAllocation, UniformAllocation
+from pruneplug.patterns import Unstructured
 from pruneplug.schedules import PruningSchedule
 
 KERNEL = np.arange(1.0, 9.0, dtype="float32").reshape(4, 2)
@@ -313,3 +316,25 @@ def test_a_model_without_pruned_layers_has_nothing_to_do() -> None:
     assert pruner.weights() == ()
     assert pruner.layers == []
     pruner.finish()
+
+
+@pytest.mark.parametrize(
+    ("allocation", "held"), [(UniformAllocation(), 1), (GlobalAllocation(), 3)]
+)
+def test_magnitudes_are_computed_once_and_held_together_only_to_be_compared(
+    allocation: Allocation, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def scores(self: Unstructured, weights: np.ndarray) -> np.ndarray:
+        magnitudes = np.abs(weights)
+        made.append(weakref.ref(magnitudes))
+        alive.append(sum(array() is not None for array in made))
+        return magnitudes
+
+    pruner = Pruner(_model(ConstantSparsity(0.5, 1), layers=3, allocation=allocation))
+    monkeypatch.setattr(Unstructured, "scores", scores)
+    assert pruner.start() is not None
+    assert (len(made), max(alive)) == (3, held)
+    assert not any(array() is not None for array in made)

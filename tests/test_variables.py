@@ -1,0 +1,35 @@
+"""Reading costs no copy; writing is seen by everyone."""
+
+import keras
+import numpy as np
+import pytest
+
+from pruneplug import variables
+
+
+def test_reading_copies_nothing() -> None:
+    variable = keras.Variable(np.ones((64, 64), np.float32))
+    assert np.shares_memory(variables.read(variable), variables.read(variable))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64"])
+def test_reads_what_was_written(dtype: str) -> None:
+    variable = keras.Variable([[0, 1], [1, 0]], dtype=dtype)
+    value = np.array([[1, 0], [0, 0]]).astype(variables.read(variable).dtype)
+    variables.write(variable, value)
+    np.testing.assert_array_equal(variables.read(variable), value)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+def test_what_was_read_stays_when_the_variable_changes() -> None:
+    variable = keras.Variable(np.zeros(4, np.float32))
+    before = variables.read(variable)
+    variable.assign_add(np.ones(4, np.float32))
+    variables.write(variable, variables.read(variable) + 1)
+    assert before.tolist() == [0.0] * 4
+    assert variables.read(variable).tolist() == [2.0] * 4
+
+
+def test_refuses_another_shape() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        variables.write(keras.Variable(np.zeros((2, 2), np.float32)), np.zeros(4, np.float32))
