@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pruneplug.folders import find_files
 from pruneplug.tracking import Journal
 from pruneplug.tracking.locations import redact, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync
@@ -51,7 +52,7 @@ def find_journals(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise FileNotFoundError(f"A folder must exist to be searched; got {folder}.")
-        found |= {path.absolute() for path in folder.rglob(JOURNALS) if _is_journal(path)}
+        found |= {path.absolute() for path in find_files(folder, JOURNALS) if _is_journal(path)}
     if not found:
         names = ", ".join(map(str, folders))
         raise ValueError(f"The folders must hold runs with a journal; got {names}.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from pruneplug.folders import find_files
 from pruneplug.outputs import CONFIG, JOURNAL, SUMMARY
 from pruneplug.tracking.pictures import Curve, read_curves
 
@@ -54,8 +55,8 @@ def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
         OSError: If a file cannot be read.
         ValueError: If no run has finished there, or a file is not what a run writes.
     """
-    folders = sorted({path.parent for path in folder.rglob(SUMMARY)}, key=_natural)
-    begun = {path.parent for path in folder.rglob(CONFIG)}
+    folders = sorted({path.parent for path in find_files(folder, SUMMARY)}, key=_natural)
+    begun = {path.parent for path in find_files(folder, CONFIG)}
     if not folders:
         raise ValueError(
             f"The folder must hold finished runs, each with its {SUMMARY}; got {folder}. "

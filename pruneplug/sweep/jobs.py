@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pruneplug.folders import find_files
 from pruneplug.outputs import SUMMARY
 
 RECORD = "job.json"
@@ -78,7 +79,7 @@ class JobRecord:
 
 def read_records(sweep: Path) -> list[JobRecord]:
     """Read the records of all jobs in a sweep's folder, in the order of their numbers."""
-    found = [_read(path) for path in sweep.rglob(RECORD)]
+    found = [_read(path) for path in find_files(sweep, RECORD)]
     records = [record for record in found if record is not None]
     return sorted(records, key=lambda record: (record.number, str(record.folder)))
 
