@@ -53,6 +53,18 @@ class ArrayFeed:
         if self._order is not None:
             self._order.assign(self._permutation(epoch))
 
+    @property
+    def full_batches(self) -> int:
+        """How many batches of an epoch are not short."""
+        return min(self.steps_per_epoch, self.samples // self.batch_size)
+
+    def full_batch(self, index: Any) -> Any:
+        """Return batch `index`, which must not be short: XLA wants to know its shape."""
+        # Gathered row by row, since XLA takes a slice at a computed place for one of any size.
+        rows = index * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        rows = rows if self._order is None else tf.gather(self._order, rows)
+        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), self._tensors)
+
     def next(self, index: Any) -> Any:
         """Return batch `index`, split between the replicas if there are several."""
         first = index * self.batch_size
@@ -86,7 +98,7 @@ class ArrayFeed:
 
     def _size(self, first: Any) -> Any:
         # A size known when the loop is traced gives the step a static batch dimension.
-        if self.steps_per_epoch * self.batch_size <= self.samples:
+        if self.full_batches == self.steps_per_epoch:
             return self.batch_size
         return tf.minimum(tf.constant(self.batch_size, tf.int64), self.samples - first)
 

@@ -1,11 +1,14 @@
 """The compiled call that runs n steps of a model: training or evaluation."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pruneplug.training.array_feed import ArrayFeed
+from pruneplug.training.compilation import Compilation, with_compiled_update
 from pruneplug.training.dataset_feed import DatasetFeed
 from pruneplug.training.feed import Feed
 
@@ -17,37 +20,56 @@ class StepLoop:
     """Runs any number of batches of a feed through one compiled call, without retracing.
 
     Each step is what Keras' own `fit` or `evaluate` would run, under the model's distribution
-    strategy and `jit_compile` setting, so the weights are bit-identical to theirs.
+    strategy. With `Compilation.OFF` or `STEP` the weights are bit-identical to those of `fit`
+    with `jit_compile` off or on, and those of `LOOP` are the same as those of `STEP`.
 
     Args:
         model: Compiled.
         feed: Where the batches come from.
         step: `model.train_step` or `model.test_step`.
+        compilation: What is left to XLA; None as the model's `jit_compile` says.
     """
 
-    def __init__(self, model: keras.Model, feed: Feed, step: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        feed: Feed,
+        step: Callable[[Any], Any],
+        compilation: Compilation | None = None,
+    ) -> None:
+        whole = Compilation.STEP if model.jit_compile else Compilation.OFF
+        self._compilation = compilation or whole
         self._model = model
         self._feed = feed
         self._strategy = model.distribute_strategy
         if self._strategy.num_replicas_in_sync == 1:
             # A function of its own would forbid the merge between several replicas.
+            if self._compilation is Compilation.UPDATE:
+                step = with_compiled_update(step, model.optimizer)
             # Inlined, parts of a step would run although its batch could not be had.
             apart = {"_noinline": True} if isinstance(feed, DatasetFeed) else None
             step = tf.function(
                 step,
                 reduce_retracing=True,
-                jit_compile=model.jit_compile,
+                jit_compile=self._compilation in (Compilation.STEP, Compilation.LOOP),
                 experimental_attributes=apart,
             )
         self._step = step
-        convert = tf.autograph.experimental.do_not_convert
-        self._one = tf.function(convert(self._one_step), input_signature=[_INDEX])
-        self._many = tf.function(convert(self._n_steps), input_signature=[_INDEX, _INDEX])
-        self._first_bad: Any = _NONE
+        self._any = self._program(feed.next)
+        self._full: Any = None
+        self._full_batches = 0
+        if self._compilation is Compilation.LOOP and isinstance(feed, ArrayFeed):
+            # Shapes must be known inside a program: the last batch, if short, stays outside.
+            self._full = self._program(feed.full_batch, jit_compile=True)
+            self._full_batches = feed.full_batches
+        self._bad: list[Any] = []
 
     def trace(self) -> frozenset[str]:
         """Trace without running, which creates every variable; return the names of the logs."""
-        _, outputs = self._many.get_concrete_function().structured_outputs
+        traced = [self._full] if self._full_batches else []
+        if self._full_batches < self._feed.steps_per_epoch:
+            traced.append(self._any)
+        _, outputs = [f.get_concrete_function().structured_outputs for f in traced][-1]
         return frozenset(outputs) if isinstance(outputs, Mapping) else frozenset()
 
     def run(self, first: int, count: int) -> dict[str, Any]:
@@ -56,15 +78,19 @@ class StepLoop:
         Returns:
             What the last step returned, as tensors.
         """
-        outputs: dict[str, Any]
-        self._first_bad, outputs = self._many(
-            tf.constant(first, tf.int64), tf.constant(count, tf.int64)
-        )
+        end = first + count
+        turn = max(first, min(end, self._full_batches))
+        outputs: dict[str, Any] = {}
+        self._bad = []
+        for function, begin, stop in ((self._full, first, turn), (self._any, turn, end)):
+            if begin < stop:
+                bad, outputs = function(_index(begin), _index(stop))
+                self._bad.append(bad)
         return outputs
 
     def first_bad(self) -> int | None:
         """Return the first batch of the last call after which the loss was no finite number."""
-        batch = int(self._first_bad)
+        batch = min(map(int, self._bad), default=_NONE)
         return None if batch == _NONE else batch
 
     def read(self, logs: Mapping[str, Any] | None) -> dict[str, float]:
@@ -79,8 +105,18 @@ class StepLoop:
         metrics = self._model.get_metrics_result()
         return _floats(metrics if logs is None or set(metrics) == set(logs) else logs)
 
-    def _one_step(self, index: Any) -> Any:
-        batch = self._feed.next(index)
+    def _program(self, fetch: Callable[[Any], Any], jit_compile: bool = False) -> Any:
+        """Return the function of a range of batches that takes a step with each of them."""
+        convert = tf.autograph.experimental.do_not_convert
+        one = tf.function(convert(partial(self._one_step, fetch)), input_signature=[_INDEX])
+        return tf.function(
+            convert(partial(self._steps, one)),
+            input_signature=[_INDEX, _INDEX],
+            jit_compile=jit_compile,
+        )
+
+    def _one_step(self, fetch: Callable[[Any], Any], index: Any) -> Any:
+        batch = fetch(index)
         # Nothing of a step may run, not even what needs no data, when its batch cannot be had.
         with tf.control_dependencies(self._awaited(batch)):
             outputs = self._strategy.run(self._step, args=(batch,))
@@ -90,19 +126,19 @@ class StepLoop:
         alone = self._strategy.num_replicas_in_sync == 1
         return keras.tree.flatten(batch) if alone and isinstance(self._feed, DatasetFeed) else []
 
-    def _n_steps(self, first: Any, count: Any) -> Any:
-        specs = self._one.get_concrete_function().structured_outputs
+    def _steps(self, one: Any, first: Any, end: Any) -> Any:
+        specs = one.get_concrete_function().structured_outputs
         shapes = tf.nest.map_structure(lambda spec: spec.shape, specs)
         _, bad, outputs = tf.while_loop(
-            lambda index, *_: index < first + count,
-            self._body,
+            lambda index, *_: index < end,
+            partial(self._body, one),
             (first, tf.constant(_NONE, tf.int64), tf.nest.map_structure(_zeros, specs)),
             shape_invariants=(first.shape, first.shape, shapes),
         )
         return bad, outputs
 
-    def _body(self, index: Any, bad: Any, _: Any) -> Any:
-        outputs = self._one(index)
+    def _body(self, one: Any, index: Any, bad: Any, _: Any) -> Any:
+        outputs = one(index)
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
         if loss is not None:
             # Kept on the device: asking the host in every step would stall a GPU.
@@ -114,6 +150,10 @@ class StepLoop:
         if not isinstance(value, tf.distribute.DistributedValues):
             return value
         return tf.reduce_mean(tf.stack(self._strategy.experimental_local_results(value)), axis=0)
+
+
+def _index(value: int) -> Any:
+    return tf.constant(value, tf.int64)
 
 
 def _zeros(spec: Any) -> Any:

@@ -17,6 +17,7 @@ from pruneplug.training.best import Best
 from pruneplug.training.build import build_state
 from pruneplug.training.callback_state import CallbackState
 from pruneplug.training.cluster import is_chief
+from pruneplug.training.compilation import choose
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, train_feed
 from pruneplug.training.guard import guarded
@@ -65,7 +66,7 @@ class Trainer:
             differs, takes what fits, and keeps the learning rate given here.
         settings: Whatever else makes this run what it is, fit for JSON; a run that resumes must
             have the same.
-        jit_compile: As in `compile`.
+        jit_compile: As in `compile`; "auto" leaves more to XLA than there (`compilation.choose`).
         monitor: The metric that decides which epoch's model is returned, among those that have
             reached the target sparsity.
         progress: Shows a progress line.
@@ -202,7 +203,7 @@ class Trainer:
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
         build_state(model, feed)
-        loop = StepLoop(model, feed, model.train_step)
+        loop = StepLoop(model, feed, model.train_step, choose(model, feed, self._compile))
         names = loop.trace()
         pruner = Pruner(model)
         check_schedules(pruner.schedules, plan.total_steps)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pruneplug.training.build import build_state
+from pruneplug.training.compilation import Compilation
 from pruneplug.training.feed import evaluation_feed
 from pruneplug.training.loop import StepLoop
 
@@ -96,6 +97,38 @@ def test_a_custom_step_keeps_its_own_logs() -> None:
     assert loop.trace() == {"sum"}
     logs = loop.run(0, 2)
     assert loop.read(logs) == {"sum": float(Y[16:32].sum())}
+
+
+@pytest.mark.parametrize("samples", [70, 64, 10])
+def test_a_loop_of_steps_in_one_program_equals_the_steps(samples: int) -> None:
+    states, logs = [], []
+    for mode in (Compilation.STEP, Compilation.LOOP):
+        model = build(jit=True)
+        feed = feed_for(model, samples)
+        build_state(model, feed)
+        loop = StepLoop(model, feed, model.train_step, mode)
+        assert loop.trace() == {"loss", "acc"}
+        for begin in range(0, feed.steps_per_epoch, 2):
+            outputs = loop.run(begin, min(2, feed.steps_per_epoch - begin))
+        logs.append(loop.read(outputs))
+        states.append(state(model))
+    assert logs[0] == logs[1]
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("mode", [Compilation.STEP, Compilation.LOOP])
+@pytest.mark.parametrize("bad", [1, 4])
+def test_names_the_first_batch_whose_loss_is_no_number(mode: Compilation, bad: int) -> None:
+    model, x = build(), X.copy()
+    x[bad * 16] = np.nan
+    feed = evaluation_feed((x, Y), "data", 16, model.distribute_strategy)
+    build_state(model, feed)
+    loop = StepLoop(model, feed, model.train_step, mode)
+    loop.run(0, bad)
+    assert loop.first_bad() is None
+    loop.run(bad, feed.steps_per_epoch - bad)
+    assert loop.first_bad() == bad
 
 
 MIRRORED = """

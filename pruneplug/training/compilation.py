@@ -1,0 +1,124 @@
+"""How much of a training step XLA compiles: a rule by device, layers and size, without trying."""
+
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pruneplug.training.array_feed import ArrayFeed
+from pruneplug.training.feed import Feed
+from pruneplug.wrapper import PruneLowMagnitude
+
+# XLA makes these faster on a CPU. Under it, convolutions, pooling, gathers, recurrences and random
+# numbers come out slower there than as operations of their own.
+_FASTER = (
+    keras.layers.InputLayer,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.RMSNormalization,
+    keras.layers.UnitNormalization,
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ELU,
+    keras.layers.Softmax,
+    keras.layers.Identity,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Add,
+    keras.layers.Subtract,
+    keras.layers.Multiply,
+    keras.layers.Average,
+    keras.layers.Maximum,
+    keras.layers.Minimum,
+    keras.layers.Concatenate,
+    keras.layers.Dot,
+)
+
+# In a loop of its own XLA runs an operation on one core, which pays for as many weights at most.
+_LOOP_WEIGHTS = 300_000
+
+
+class Compilation(Enum):
+    """What is one XLA program; the rest are TensorFlow's operations, one by one."""
+
+    OFF = "nothing"
+    UPDATE = "the optimizer's update, with the masks in it"
+    STEP = "a whole step"
+    LOOP = "all steps up to the next event"
+
+
+def choose(model: keras.Model, feed: Feed, compiling: Mapping[str, Any]) -> Compilation:
+    """Return what to compile.
+
+    "auto" is Keras' own rule on accelerators and under a distribution strategy. On a CPU, where
+    that leaves XLA off, it compiles what is known to gain by it, and nothing of the user's own,
+    which XLA may not know: whole steps of models made of dense layers, the update of others.
+
+    Args:
+        model: Compiled, with all its variables.
+        feed: Where its batches come from.
+        compiling: What the user has given to `compile`.
+    """
+    if compiling["jit_compile"] != "auto" or model.jit_compile or not _on_cpu_alone(model):
+        return Compilation.STEP if model.jit_compile else Compilation.OFF
+    constraints = [getattr(v.constraint, "inner", v.constraint) for v in model.trainable_variables]
+    parts = keras.tree.flatten([type(model).train_step, constraints, dict(compiling)])
+    if not all(map(_shipped, parts)):
+        return Compilation.OFF
+    if not all(map(_gains, model._flatten_layers())):
+        return Compilation.UPDATE
+    small = sum(math.prod(v.shape) for v in model.trainable_variables) <= _LOOP_WEIGHTS
+    return Compilation.LOOP if small and isinstance(feed, ArrayFeed) else Compilation.STEP
+
+
+def with_compiled_update(
+    step: Callable[[Any], Any], optimizer: keras.optimizers.Optimizer
+) -> Callable[[Any], Any]:
+    """Return the step with the optimizer's update, masks included, as one program."""
+    plain, own = optimizer.apply, vars(optimizer)
+
+    def apply(grads: Any, trainable_variables: Any = None) -> None:
+        # Variables are no arguments of a function: it closes over them.
+        update = tf.function(lambda grads: plain(grads, trainable_variables), jit_compile=True)
+        update(list(grads))
+
+    def traced(batch: Any) -> Any:
+        own["apply"] = apply
+        try:
+            return step(batch)
+        finally:
+            del own["apply"]
+
+    return traced
+
+
+def _on_cpu_alone(model: keras.Model) -> bool:
+    accelerated = any(d.device_type != "CPU" for d in tf.config.list_physical_devices())
+    return not accelerated and model.distribute_strategy is tf.distribute.get_strategy()
+
+
+def _gains(layer: keras.Layer) -> bool:
+    if isinstance(layer, PruneLowMagnitude | keras.Model):
+        return _shipped(layer)  # the layers in it are asked too
+    functions = (value for value in vars(layer).values() if callable(value))
+    return type(layer) in _FASTER and all(map(_shipped, functions))
+
+
+def _shipped(part: Any) -> bool:
+    """Tell whether something comes with Keras or with us."""
+    if part is None or isinstance(part, str):
+        return True
+    module = getattr(part, "__module__", None) or type(part).__module__
+    return module.split(".")[0] in ("keras", "pruneplug")
