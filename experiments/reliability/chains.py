@@ -43,6 +43,13 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
         "sparsity=0.5",
         "trainer.epochs=15",
     ),
+    # Small and dense: the only one whose steps up to the next event are one program.
+    "MLP, Adam, single weights": (
+        "model=mlp",
+        "model.hidden=[64,32]",
+        "optimizer=adam",
+        "trainer.epochs=60",
+    ),
 }
 
 
