@@ -8,7 +8,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from pruneplug import masks, patterns, registry, schedules, variables
+from pruneplug import patterns, registry, schedules, variables
 from pruneplug.allocation import BUILT_IN as ALLOCATIONS
 from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.constraint import MaskConstraint, StepCounter
@@ -159,8 +159,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
     def apply_masks(self) -> None:
         """Set the masked weights to zero now."""
         for weight, mask, _ in self.pruning_vars:
-            pruned = masks.apply_mask(variables.read(weight), variables.read(mask))
-            variables.write(weight, pruned)
+            variables.write_masked(weight, mask)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer: pruning costs no forward pass anything."""

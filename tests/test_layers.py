@@ -43,7 +43,7 @@ TABLE = {
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
     "constraint": _row(others="keras"),
-    "variables": _row(others="numpy keras"),
+    "variables": _row(others="numpy keras tensorflow"),
     "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
     "surgery": _row(others="keras"),
     "prune": _row(f"{RULES} wrapper surgery", "keras"),

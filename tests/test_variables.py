@@ -33,3 +33,13 @@ def test_what_was_read_stays_when_the_variable_changes() -> None:
 def test_refuses_another_shape() -> None:
     with pytest.raises(ValueError, match="shape"):
         variables.write(keras.Variable(np.zeros((2, 2), np.float32)), np.zeros(4, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_what_is_masked_is_a_positive_zero_and_the_rest_keeps_its_bits(dtype: str) -> None:
+    variable = keras.Variable([-1.5, -2.5, -0.0, 3.5, 1e-7, np.inf], dtype=dtype)
+    before = variables.read(variable)
+    mask = keras.Variable([False, True, True, False, True, False], dtype="bool")
+    variables.write_masked(variable, mask)
+    expected = np.where(variables.read(mask), before, before.dtype.type(0))
+    assert variables.read(variable).tobytes() == expected.tobytes()
