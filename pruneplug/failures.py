@@ -7,6 +7,8 @@ from pathlib import Path
 ERRORS = "errors.log"
 # Lines around the cause in TensorFlow's messages: headings, node names, excerpts of tracebacks.
 _AROUND = re.compile(r"\s|$|Graph execution error|Detected at|Traceback|\[\[|<stack|\d+ root err")
+# What joblib, submitit and Ray raise when a process of theirs is gone.
+_GONE = ("TerminatedWorkerError", "UncompletedJobError", "WorkerCrashedError")
 
 
 def describe(error: BaseException) -> str:
@@ -21,6 +23,14 @@ def describe(error: BaseException) -> str:
     kind = type(error).__name__
     said = text if text.startswith(kind) else f"{kind}: {text}"
     return " ".join([said, *getattr(error, "__notes__", ())])
+
+
+def broken_off(error: Exception) -> str:
+    """Say why a launcher has given up."""
+    kind = type(error).__name__
+    if kind in _GONE:
+        return f"The process of a job was killed or has crashed ({kind}); its job is not finished."
+    return f"The command broke off: {describe(error)}"
 
 
 def keep_traceback(error: BaseException, folder: Path) -> str:

@@ -26,7 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pruneplug.console import held_back
-from pruneplug.failures import describe, keep_traceback
+from pruneplug.failures import broken_off, describe, keep_traceback
 from pruneplug.settings import (
     COMPOSE_ERRORS,
     config_folder,
@@ -99,8 +99,7 @@ def _exit_code() -> int:
     except (ValueError, TypeError) as error:
         return _complain(str(error), USAGE)
     except Exception as error:
-        # Jobs have dealt with theirs; this is a launcher's, one of whose processes has died.
-        return _complain(f"The command broke off: {describe(error)}", FAILED)
+        return _complain(broken_off(error), FAILED)  # jobs have dealt with theirs
     return 0
 
 

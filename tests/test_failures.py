@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pruneplug.failures import ERRORS, describe, keep_traceback
+from pruneplug.failures import ERRORS, broken_off, describe, keep_traceback
 
 GRAPH = """Graph execution error:
 
@@ -25,6 +25,13 @@ def test_says_the_notes_too() -> None:
     error = ValueError("Too small.")
     error.add_note("It can go on from step 3.")
     assert describe(error) == "ValueError: Too small. It can go on from step 3."
+
+
+def test_a_launcher_whose_process_is_gone_needs_no_details() -> None:
+    gone = type("UncompletedJobError", (Exception,), {})("Job 7 (task: 0) with path /x.pkl")
+    said = "The process of a job was killed or has crashed (UncompletedJobError)"
+    assert broken_off(gone) == f"{said}; its job is not finished."
+    assert broken_off(KeyError("x")) == "The command broke off: KeyError: 'x'"
 
 
 def test_keeps_every_traceback_in_a_file(tmp_path: Path) -> None:

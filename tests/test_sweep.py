@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from hydra.errors import MissingConfigException
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from pruneplug.job import LOCK
+from pruneplug.outputs import JOURNAL
 from pruneplug.settings import explain
 from pruneplug.sweep.identity import git_commit
 from pruneplug.sweep.jobs import JobRecord, read_records
+from pruneplug.tracking import Journal
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -44,6 +48,14 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True,
         start_new_session=True,
     )  # fmt: skip
+
+
+def wait_until(seen: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not seen():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
 
 
 def family(folder: Path) -> tuple[Run, list[Run]]:
@@ -181,11 +193,8 @@ def test_a_sweep_whose_table_cannot_be_written_says_so(
 def test_a_killed_sweep_runs_only_what_is_missing(tmp_path: Path, tiny: list[str]) -> None:
     six = [*tiny, "sparsity=0.5,0.55,0.6,0.7,0.8,0.9", "tracking.uri=sqlite:///mlflow.db"]
     process = start(tmp_path, *six)
-    sweep, deadline = tmp_path / "sweep", time.monotonic() + PATIENCE
-    while not any(record.number == 2 for record in read_records(sweep)):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
+    sweep = tmp_path / "sweep"
+    wait_until(lambda: any(record.number == 2 for record in read_records(sweep)), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     before = read_records(sweep)
@@ -196,6 +205,39 @@ def test_a_killed_sweep_runs_only_what_is_missing(tmp_path: Path, tiny: list[str
     assert [record.code for record in after] == [0] * 6
     assert all((f / "model.keras").stat().st_mtime_ns == time_ for f, time_ in models.items())
     check_family(tmp_path, 6)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"),
+    ],
+)
+def test_a_killed_worker_costs_its_job_nothing_but_time(
+    launcher: tuple[str, ...], tmp_path: Path, tiny: list[str]
+) -> None:
+    # A short job and a long one.
+    arguments = [*tiny[:4], "trainer.epochs=1,200", *tiny[5:], "tracking=journal"]
+    sweep = tmp_path / "sweep"
+    process = start(tmp_path, *arguments, *launcher)
+    wait_until(lambda: [r.finished for r in read_records(sweep)] == [True, False], process)
+    done, broken = read_records(sweep)
+    wait_until(lambda: bool(list(broken.folder.glob("checkpoints/step-*"))), process)
+    os.kill(json.loads((broken.folder / LOCK).read_text())["pid"], signal.SIGKILL)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "The process of a job was killed or has crashed" in said
+    assert "To run what is missing: the same command" in said
+    assert "Traceback" not in said
+    assert [row["status"] for row in table(sweep)] == ["done", "not finished"]
+    model = (done.folder / "model.keras").stat().st_mtime_ns
+    assert run_command(tmp_path, *arguments) == 0
+    assert [record.code for record in read_records(sweep)] == [0, 0]
+    assert (done.folder / "model.keras").stat().st_mtime_ns == model
+    entries = [e for e in Journal.read(broken.folder / JOURNAL) if e["type"] == "metrics"]
+    measured = [entry["step"] for entry in entries if "val_loss" in entry["metrics"]]
+    assert measured == list(range(2, 401, 2))
 
 
 def test_a_longer_sweep_reuses_what_is_done(
