@@ -82,6 +82,9 @@ def write_checkpoint(
             for path, array in arrays:
                 write_records(writer, [array])
                 entries.append({"section": section, "path": path, "dtype": array.dtype.name})
+        # The disk is waited for while the last arrays are hashed.
+        file.flush()
+        os.fsync(file.fileno())
     extra(folder)
     files = {path.name: hash_file(path) for path in folder.iterdir() if path.name != _ARRAYS}
     files[_ARRAYS] = (writer.size, writer.hexdigest())

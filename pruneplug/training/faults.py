@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.training.state import read_variables
+from pruneplug.training.state import view_variables
 
 # TensorFlow names the operation that failed; this one brings the next element of a data set.
 _FETCH = "IteratorGetNext"
@@ -46,7 +46,7 @@ def check_weights(model: keras.Model, step: int) -> None:
     Raises:
         TrainingDivergedError: With step and weight.
     """
-    for path, value in read_variables(model.trainable_variables):
+    for path, value in view_variables(model.trainable_variables):
         if not np.isfinite(value).all():
             raise TrainingDivergedError(
                 f"Weights must stay finite; got NaN or infinity in {path} after step {step}. "

@@ -20,10 +20,10 @@ from pruneplug.training.saving import Alarm
 from pruneplug.training.session import Session
 from pruneplug.training.state import (
     random_state,
-    read_variables,
     restore_random_state,
     restore_variables,
     state_variables,
+    view_variables,
 )
 
 _logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Keeper:
         session, best = self._session, self._session.best
         states, arrays = self._callbacks.save()
         sections: dict[str, Any] = {
-            name: read_variables(variables)
+            name: view_variables(variables)
             for name, variables in state_variables(session.model).items()
         }
         sections["callbacks"] = arrays

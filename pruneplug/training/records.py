@@ -1,7 +1,9 @@
 """Arrays on disk: consecutive `.npy` records in one file, hashed while they are written."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,25 +18,37 @@ _EXTENDED = {
     for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
 }
 
+# How many pieces, headers included, may wait for their hash: arrays that came from a
+# device are held in host memory until then.
+_UNHASHED = 8
+
 
 class HashingWriter:
-    """Passes bytes on to a file and keeps their SHA-256 and number."""
+    """Passes bytes on to a file, and beside it keeps their SHA-256 and number.
+
+    What is written must not change before `hexdigest` is called.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._hash = hashlib.sha256()
+        # One thread, so in order; both hashing and writing let go of Python's lock.
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
         self.size = 0
 
     def write(self, data: Any) -> int:
         """Write `data`, a bytes-like object, and return its length in bytes."""
+        self._pending.append(self._pool.submit(self._hash.update, data))
         self._file.write(data)
-        self._hash.update(data)
         self.size += len(data)
+        if len(self._pending) > _UNHASHED:
+            self._pending.popleft().result()
         return len(data)
 
     def hexdigest(self) -> str:
         """Return the SHA-256 of all bytes so far."""
-        return self._hash.hexdigest()
+        return self._pool.submit(self._hash.hexdigest).result()
 
 
 def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:

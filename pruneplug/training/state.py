@@ -11,6 +11,7 @@ from keras.src.random.seed_generator import global_seed_generator
 
 from pruneplug.training.checkpoint import Section
 from pruneplug.training.records import Array
+from pruneplug.variables import read
 
 
 def state_variables(model: keras.Model) -> dict[str, list[Any]]:
@@ -31,6 +32,15 @@ def read_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
     """Yield path and value of each variable, one copy at a time."""
     for variable in variables:
         yield variable.path, keras.ops.convert_to_numpy(variable)
+
+
+def view_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
+    """Yield path and value of each variable, from host memory without a copy.
+
+    To be dropped before training goes on, which would have to copy what is still looked at.
+    """
+    for variable in variables:
+        yield variable.path, np.asarray(read(variable))
 
 
 def assign_variables(variables: Sequence[Any], values: Sequence[Array]) -> None:

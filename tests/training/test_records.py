@@ -31,6 +31,14 @@ def test_arrays_come_back_with_every_bit(tmp_path: Path) -> None:
         assert one.tobytes() == other.tobytes()
 
 
+def test_the_hash_is_that_of_the_bytes_in_their_order_however_many_wait() -> None:
+    file = io.BytesIO()
+    writer = HashingWriter(file)
+    write_records(writer, (np.full(size, size, "float64") for size in [10**6, *range(100)]))
+    assert writer.hexdigest() == hashlib.sha256(file.getvalue()).hexdigest()
+    assert writer.size == len(file.getvalue())
+
+
 def test_refuses_python_objects() -> None:
     with pytest.raises(TypeError, match="must hold numbers; got dtype=object"):
         write_records(HashingWriter(io.BytesIO()), [np.array([print])])

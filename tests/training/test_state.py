@@ -11,6 +11,7 @@ from pruneplug.training.state import (
     restore_random_state,
     restore_variables,
     state_variables,
+    view_variables,
 )
 
 
@@ -70,3 +71,13 @@ def test_random_states_go_through_json() -> None:
     expected = random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()
     restore_random_state(state)
     assert (random.random(), random.gauss(0, 1), np.random.normal(), np.random.random()) == expected
+
+
+def test_viewing_copies_nothing() -> None:
+    variable = keras.Variable(np.ones((64, 64), np.float32), name="kernel")
+    ((path, one),), ((_, other),) = view_variables([variable]), view_variables([variable])
+    assert path == "kernel"
+    assert np.shares_memory(one, other)
+    before = one.copy()
+    variable.assign_add(np.ones((64, 64), np.float32))
+    np.testing.assert_array_equal(one, before)
