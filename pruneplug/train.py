@@ -50,7 +50,6 @@ FULL_ERRORS = "HYDRA_FULL_ERROR"
 
 # Exit codes; 0 is success, and 128 + its number stands for a signal.
 FAILED, USAGE, TARGET_MISSED = 1, 2, 3
-INTERRUPTED, TERMINATED = exit_code(signal.SIGINT), exit_code(signal.SIGTERM)
 
 
 def main() -> None:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 from cli import run_command, write_tiny_data
+from hydra import compose, initialize_config_dir
 from hydra.errors import MissingConfigException
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pruneplug.job import LOCK
 from pruneplug.outputs import JOURNAL
-from pruneplug.settings import explain
-from pruneplug.sweep.identity import git_commit
+from pruneplug.settings import config_folder, explain, read_settings, register_schemas
+from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.jobs import JobRecord, read_records
 from pruneplug.tracking import Journal
 
@@ -274,6 +275,33 @@ def test_a_torn_record_counts_as_not_begun(tmp_path: Path) -> None:
     (tmp_path / "1" / "job.json").write_text('{"number": 1, "ov')
     (record,) = read_records(tmp_path)
     assert (record.status, record.finished, record.objectives(2)) == ("not finished", False, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("sparsity=0", True),
+        ("sparsity=0.8", False),
+        ("sparsity=0 schedule.initial=0.5", False),
+        ("sparsity=0 sensitivity=scan", False),
+        ("sparsity=0 allocation.overrides={hidden_1:0.5}", False),
+    ],
+)
+def test_blocks_of_nothing_make_no_difference(words: str, same: bool) -> None:
+    register_schemas()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        choices = [compose("config", [*words.split(), f"block={b}"]) for b in ("none", "4x4")]
+    one, other = (config_hash(read_settings(config)) for config in choices)
+    assert (one == other) is same
+
+
+def test_a_dense_baseline_serves_every_shape(
+    tmp_path: Path, tiny: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(tmp_path, *tiny, "tracking=journal", "block=none,4x1", "sparsity=0,0.5") == 0
+    rows = [(row["sparsity"] == "0.0", row["status"]) for row in table(tmp_path / "sweep")]
+    assert rows == [(True, "done"), (False, "done"), (False, "done")]
+    assert "was finished before" in capfd.readouterr().err
 
 
 def test_the_commit_is_known_inside_a_repository_only(tmp_path: Path) -> None:

@@ -16,11 +16,20 @@ _NOT_DECISIVE = ("tracking.", "trainer.resume")
 def config_hash(settings: Settings) -> str:
     """Return 16 hexadecimal digits that are equal for settings which compute the same.
 
-    Where metrics go, and from what a run is resumed, make no difference.
+    Where metrics go, and from what a run is resumed, make no difference; nor does the shape in
+    which nothing is pruned, so that a sweep over shapes trains the dense baseline once.
     """
-    decisive = {k: v for k, v in flatten(settings).items() if not k.startswith(_NOT_DECISIVE)}
+    ignored = (*_NOT_DECISIVE, "block.") if _dense(settings) else _NOT_DECISIVE
+    decisive = {k: v for k, v in flatten(settings).items() if not k.startswith(ignored)}
     text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _dense(settings: Settings) -> bool:
+    """Return whether nothing is pruned at any time."""
+    initial = getattr(settings.schedule, "initial", 0)
+    scanned, chosen = settings.sensitivity.sparsities, settings.allocation.overrides
+    return not (settings.sparsity or initial or scanned or chosen)
 
 
 def git_commit(folder: Path) -> str | None:

@@ -15,6 +15,9 @@ from pruneplug.tracking.base import Param, Tracker
 class TrackTraining(keras.callbacks.Callback):
     """Gives a tracker what `fit` measures, and how sparse each weight is, once an epoch.
 
+    Keras does not tell callbacks that `fit` raises: then the run is ended by
+    `tracker.finish("FAILED")`.
+
     Args:
         tracker: E.g. `pruneplug.tracking.mlflow.MlflowTracker(Journal(Path("journal.jsonl")))`.
         params: The settings of the run by name.
