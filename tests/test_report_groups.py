@@ -103,6 +103,8 @@ def test_the_verdict_names_the_sparsest_good_group() -> None:
     said = verdict(compare([run(0.95, 0.0), run(0.945, 0.5), run(0.941, 0.8), run(0.5, 0.9)]))
     assert "80.0 % of the weights" in said
     assert "sparsity=0.8 reaches 94.1 %" in said
+    rounded = [run(0.95, 0.0), run(0.945, 0.79999, rule="a"), run(0.942, 0.80001, rule="b")]
+    assert "sparsity=0.79999 rule=a reaches 94.5 %" in verdict(compare(rounded))
     assert "No pruned group" in verdict(compare([run(0.95, 0.0), run(0.5, 0.9)]))
     assert "sparsity=0" in verdict(compare([run(0.5, 0.9)]))
 

@@ -91,7 +91,9 @@ def _draw_front(axes: Axes, comparison: Comparison) -> None:
     front = sorted(comparison.front, key=lambda group: group.statistic(SPARSITY).mean)
     x = [group.statistic(SPARSITY).mean for group in front]
     y = [group.statistic(VALIDATION).mean for group in front]
-    axes.plot(x, y, color=_FRONT, linewidth=9, alpha=0.5, zorder=1, label="Pareto front")
+    style: dict[str, Any] = {"color": _FRONT, "alpha": 0.5, "zorder": 1}
+    # A front of one point is no line.
+    axes.plot(x, y, "o-", linewidth=9, markersize=14, label="Pareto front", **style)
 
 
 def _draw_baseline(axes: Axes, baseline: Group | None) -> None:

@@ -87,7 +87,8 @@ def verdict(comparison: Comparison) -> str:
     pruned = [g for g in comparison.groups if not g.dense and comparison.drop(g) <= TOLERANCE]
     if not pruned:
         return f"No pruned group comes within {100 * TOLERANCE:.0f} point of {dense}."
-    best = max(pruned, key=lambda group: group.statistic(SPARSITY).mean)
+    # Of those that differ by no more than the rounding to whole weights, the first is the best.
+    best = max(pruned, key=lambda group: round(group.statistic(SPARSITY).mean, 3))
     return (
         f"{percent(best, SPARSITY)} of the weights can be zero within {100 * TOLERANCE:.0f} point "
         f"of {dense} validation accuracy: {best.label} reaches {percent(best, VALIDATION)}."
