@@ -66,6 +66,28 @@ def test_large_arrays_are_never_partitioned_whole(
         assert ranking.kth_largest([flat], k).tobytes() == by_sorting(flat, k)
 
 
+@pytest.mark.parametrize(
+    ("k", "part"),
+    [
+        (1, 1 / 16),
+        (LARGE // 5, 1 / 8),
+        (LARGE // 2, 1 / 8),
+        (LARGE - 1000, 1 / 16),
+        (LARGE, 1 / 16),
+    ],
+)
+def test_only_a_bracket_of_the_values_is_partitioned(
+    k: int, part: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, kth = [], ranking._kth
+    monkeypatch.setattr(
+        ranking, "_kth", lambda bits, rank: sizes.append(bits.size) or kth(bits, rank)
+    )
+    ranking.kth_largest([values("normal", LARGE, np.dtype(np.float32))], k)
+    # Four square roots of the sample, which is 1/256 of the values; half of it lies beyond an end.
+    assert sizes == [pytest.approx(part * LARGE, rel=0.3)]
+
+
 def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
     parts = [np.array([1, 3], np.float16), np.array([2.5, 0.5], np.float32)]
     found = ranking.kth_largest(parts, 2)
