@@ -13,17 +13,18 @@ COMMON = (
     "data.validation=0.4",
     "tracking=journal",
     "trainer.batch_size=32",
-    "trainer.checkpoint_steps=10",
 )
 # Each names its model, optimizer and form of sparsity, and has the settings that make them.
 COMBINATIONS: dict[str, tuple[str, ...]] = {
+    # Long enough for the update, masks included, to be one XLA program.
     "MLP with Dropout, Adam, blocks of 2x2": (
         "model=mlp",
         "model.hidden=[64,32]",
         "model.dropout=0.3",
         "optimizer=adam",
         "block.size=[2,2]",
-        "trainer.epochs=40",
+        "trainer.epochs=220",
+        "trainer.checkpoint_steps=100",
     ),
     "ResNet with BatchNorm, SGD with momentum, single weights": (
         "model=resnet",
@@ -32,6 +33,7 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
         "optimizer=sgd",
         "optimizer.momentum=0.9",
         "trainer.epochs=12",
+        "trainer.checkpoint_steps=10",
     ),
     "CNN with Dropout, AdamW, 2 of 4": (
         "model=cnn",
@@ -42,13 +44,15 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
         "block=2of4",
         "sparsity=0.5",
         "trainer.epochs=15",
+        "trainer.checkpoint_steps=10",
     ),
-    # Small and dense: the only one whose steps up to the next event are one program.
+    # Long, small and dense: all steps up to the next event are one program.
     "MLP, Adam, single weights": (
         "model=mlp",
         "model.hidden=[64,32]",
         "optimizer=adam",
-        "trainer.epochs=60",
+        "trainer.epochs=220",
+        "trainer.checkpoint_steps=100",
     ),
 }
 

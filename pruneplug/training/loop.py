@@ -50,6 +50,7 @@ class StepLoop:
             apart = {"_noinline": True} if isinstance(feed, DatasetFeed) else None
             step = tf.function(
                 step,
+                autograph=False,  # as in Keras
                 reduce_retracing=True,
                 jit_compile=self._compilation in (Compilation.STEP, Compilation.LOOP),
                 experimental_attributes=apart,
@@ -107,11 +108,11 @@ class StepLoop:
 
     def _program(self, fetch: Callable[[Any], Any], jit_compile: bool = False) -> Any:
         """Return the function of a range of batches that takes a step with each of them."""
-        convert = tf.autograph.experimental.do_not_convert
-        one = tf.function(convert(partial(self._one_step, fetch)), input_signature=[_INDEX])
+        one = tf.function(partial(self._one_step, fetch), input_signature=[_INDEX], autograph=False)
         return tf.function(
-            convert(partial(self._steps, one)),
+            partial(self._steps, one),
             input_signature=[_INDEX, _INDEX],
+            autograph=False,
             jit_compile=jit_compile,
         )
 

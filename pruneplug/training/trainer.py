@@ -203,7 +203,8 @@ class Trainer:
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
         build_state(model, feed)
-        loop = StepLoop(model, feed, model.train_step, choose(model, feed, self._compile))
+        compilation = choose(model, feed, self._compile, plan.total_steps)
+        loop = StepLoop(model, feed, model.train_step, compilation)
         names = loop.trace()
         pruner = Pruner(model)
         check_schedules(pruner.schedules, plan.total_steps)

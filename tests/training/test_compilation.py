@@ -16,6 +16,7 @@ from pruneplug.training.loop import StepLoop
 layers = keras.layers
 LOSS = "sparse_categorical_crossentropy"
 COMPILING = {"optimizer": "adam", "loss": LOSS, "metrics": ["accuracy"], "jit_compile": "auto"}
+LONG = 5_000
 
 pytestmark = pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="the rule for a CPU"
@@ -34,12 +35,14 @@ def _model(*hidden: keras.Layer, shape: tuple[int, ...] = (6,)) -> keras.Model:
     return pruneplug.prune_low_magnitude(dense, pruneplug.ConstantSparsity(0.5, 0))
 
 
-def _chosen(model: keras.Model, data: Data | None = None, **changes: Any) -> Compilation:
+def _chosen(
+    model: keras.Model, data: Data | None = None, steps: int = LONG, **changes: Any
+) -> Compilation:
     compiling = COMPILING | changes
     model.compile(**compiling)
     feed = train_feed(_data() if data is None else data, 8, 0, None, model.distribute_strategy)
     build_state(model, feed)
-    return choose(model, feed, compiling)
+    return choose(model, feed, compiling, steps)
 
 
 class _OwnStep(keras.Sequential):
@@ -69,6 +72,13 @@ def test_large_dense_models_and_data_sets_run_whole_steps(monkeypatch: pytest.Mo
     assert _chosen(_model(layers.Dense(8)), data) is Compilation.STEP
     monkeypatch.setattr(compilation, "_LOOP_WEIGHTS", 10)
     assert _chosen(_model(layers.Dense(8))) is Compilation.STEP
+
+
+def test_short_trainings_compile_nothing() -> None:
+    assert _chosen(_model(layers.Dense(8)), steps=LONG // 2) is Compilation.OFF
+    assert _chosen(_model(layers.Dropout(0.5)), steps=LONG // 2) is Compilation.OFF
+    # The more weights there are, the sooner it pays.
+    assert _chosen(_model(layers.Dense(60_000)), steps=LONG // 2) is Compilation.STEP
 
 
 @pytest.mark.parametrize(
