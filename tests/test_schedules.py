@@ -23,6 +23,8 @@ from pruneplug import (
     prune_low_magnitude,
     schedules,
 )
+from pruneplug.schedules.base import FieldSchedule
+from pruneplug.schedules.ramps import _Ramp
 
 law = settings(deadline=None, max_examples=60)
 
@@ -351,9 +353,9 @@ def test_nothing_but_tfmots_nesting_is_undone(arguments: dict[str, Any]) -> None
     [
         (PruningSchedule, "__call__"),
         (PruningSchedule, "get_config"),
-        (schedules.base.FieldSchedule, "sparsity"),
-        (schedules.base.FieldSchedule, "due_steps"),
-        (schedules.ramps._Ramp, "_curve"),
+        (FieldSchedule, "sparsity"),
+        (FieldSchedule, "due_steps"),
+        (_Ramp, "_curve"),
     ],
 )
 def test_a_schedule_must_answer_everything(base: Any, missing: str) -> None:
