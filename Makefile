@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint type sweep ui clean
+.PHONY: help setup train test lint type sweep bench ui clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lint: setup ## check style and formatting
 
 type: setup ## check types
 	$(BIN)/mypy
+
+bench: setup ## measure speed and memory against TFMOT and plain Keras; half an hour, nothing beside it
+	$(BIN)/python -m experiments.benchmarks --full
 
 ui: setup ## open MLflow's pages on this folder's runs
 	$(BIN)/mlflow ui --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db

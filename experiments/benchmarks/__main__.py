@@ -38,7 +38,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks")
     size = parser.add_mutually_exclusive_group(required=True)
-    for name, text in (("quick", "minutes"), ("full", "most of an hour on two cores")):
+    for name, text in (("quick", "minutes"), ("full", "half an hour on two cores")):
         size.add_argument(f"--{name}", dest="effort", action="store_const", const=name, help=text)
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the results")

@@ -1,4 +1,4 @@
-"""How much is measured: minutes to try it, most of an hour to publish it."""
+"""How much is measured: minutes to try it, half an hour to publish it."""
 
 from dataclasses import dataclass
 
@@ -27,5 +27,5 @@ class Effort:
 
 
 QUICK = Effort("quick", 3, 1, 300, 3, 10**6, 20)
-FULL = Effort("full", 11, 3, 1000, 9, 10**8, 200)
+FULL = Effort("full", 7, 3, 1000, 5, 10**8, 200)
 EFFORTS = {effort.name: effort for effort in (QUICK, FULL)}
