@@ -56,6 +56,11 @@ def test_overrides_are_kept_and_the_others_make_up_for_them(kind: Any, sparsity:
     assert sum(counts) == kept_count(1864, sparsity)
 
 
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_with_all_overridden_there_is_no_total_to_meet(kind: Any) -> None:
+    assert kept(kind({"conv_*": 0.5, "head": 0.75}), 0.1) == [36, 576, 160]
+
+
 def test_overrides_follow_the_schedule() -> None:
     allocation = UniformAllocation({"conv_1": 0.5})
     assert kept(allocation, 0.4, progress=0.5)[0] == kept_count(72, 0.25)

@@ -7,11 +7,21 @@ import pytest
 from pruneplug import variables
 
 
+@pytest.fixture(params=["tensorflow", "another backend"])
+def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go TensorFlow's own way, and that of the other backends, which leads there with it too."""
+    monkeypatch.setattr(keras.backend, "backend", lambda: request.param)
+
+
+on_every_backend = pytest.mark.usefixtures("_backend")
+
+
 def test_reading_copies_nothing() -> None:
     variable = keras.Variable(np.ones((64, 64), np.float32))
     assert np.shares_memory(variables.read(variable), variables.read(variable))
 
 
+@on_every_backend
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64"])
 def test_reads_what_was_written(dtype: str) -> None:
     variable = keras.Variable([[0, 1], [1, 0]], dtype=dtype)
@@ -30,11 +40,13 @@ def test_what_was_read_stays_when_the_variable_changes() -> None:
     assert variables.read(variable).tolist() == [2.0] * 4
 
 
+@on_every_backend
 def test_refuses_another_shape() -> None:
     with pytest.raises(ValueError, match="shape"):
         variables.write(keras.Variable(np.zeros((2, 2), np.float32)), np.zeros(4, np.float32))
 
 
+@on_every_backend
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_what_is_masked_is_a_positive_zero_and_the_rest_keeps_its_bits(dtype: str) -> None:
     variable = keras.Variable([-1.5, -2.5, -0.0, 3.5, 1e-7, np.inf], dtype=dtype)
