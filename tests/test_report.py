@@ -73,6 +73,20 @@ def test_frozen_and_unprunable_layers_have_their_reason() -> None:
     }
 
 
+class Unknown(keras.layers.Layer):
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.scale = self.add_weight(shape=(shape[-1],))
+
+    def call(self, x: object) -> object:
+        return x * self.scale
+
+
+def test_an_unsupported_layer_has_its_reason_though_nobody_noted_it() -> None:
+    layers = [Unknown(name="own"), prune_low_magnitude(keras.layers.Dense(2), HALF)]
+    report = sparsity_report(keras.Sequential([keras.Input((8,)), *layers]))
+    assert report.skipped == (Skipped("own", "not supported: its class is not known to pruneplug"),)
+
+
 class OnlyHead(PruningPolicy):
     def allow_pruning(self, layer: keras.layers.Layer) -> bool:
         return layer.name == "dense_1"

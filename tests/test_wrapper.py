@@ -141,3 +141,13 @@ def test_pruned_layers_are_found_once_at_any_depth() -> None:
     model = keras.Model(inputs, inner(inner(inputs)))
     assert pruned_layers(model) == [wrapper]
     assert pruned_layers(dense_model()) == []
+
+
+def test_a_built_wrapper_is_built_again_from_its_configuration() -> None:
+    wrapper = _built(L.Dense(4), (None, 6), pruning_schedule=HALF)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(wrapper))
+    assert again.built
+    assert [v.shape for v in again.variables] == [v.shape for v in wrapper.variables]
+    later = PruneLowMagnitude(L.Dense(4))
+    later.build_from_config({"input_shape": (None, 6)})
+    assert later.pruning_vars[0][1].shape == (6, 4)
