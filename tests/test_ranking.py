@@ -66,6 +66,14 @@ def test_large_arrays_are_never_partitioned_whole(
         assert ranking.kth_largest([flat], k).tobytes() == by_sorting(flat, k)
 
 
+@pytest.fixture
+def partitioned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many values each partition was given."""
+    sizes, kth = [], ranking._kth
+    monkeypatch.setattr(ranking, "_kth", lambda bits, k: sizes.append(bits.size) or kth(bits, k))
+    return sizes
+
+
 @pytest.mark.parametrize(
     ("k", "part"),
     [
@@ -76,16 +84,20 @@ def test_large_arrays_are_never_partitioned_whole(
         (LARGE, 1 / 16),
     ],
 )
-def test_only_a_bracket_of_the_values_is_partitioned(
-    k: int, part: float, monkeypatch: pytest.MonkeyPatch
+def test_only_a_bracket_of_many_values_is_partitioned(
+    k: int, part: float, partitioned: list[int]
 ) -> None:
-    sizes, kth = [], ranking._kth
-    monkeypatch.setattr(
-        ranking, "_kth", lambda bits, rank: sizes.append(bits.size) or kth(bits, rank)
-    )
     ranking.kth_largest([values("normal", LARGE, np.dtype(np.float32))], k)
     # Four square roots of the sample, which is 1/256 of the values; half of it lies beyond an end.
-    assert sizes == [pytest.approx(part * LARGE, rel=0.3)]
+    assert partitioned == [pytest.approx(part * LARGE, rel=0.3)]
+
+
+def test_zeros_are_not_partitioned(partitioned: list[int]) -> None:
+    flat = values("pruned", 1000, np.dtype(np.float32))
+    nonzero = np.count_nonzero(flat)
+    assert ranking.kth_largest([flat], nonzero) == flat[flat > 0].min()
+    assert ranking.kth_largest([flat], nonzero + 1) == 0
+    assert partitioned == [nonzero]
 
 
 def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
