@@ -1,6 +1,7 @@
 """The k-th largest of any values is the one that sorting finds."""
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 
 import ml_dtypes
 import numpy as np
@@ -55,6 +56,19 @@ def test_finds_what_sorting_finds(
     assert found.tobytes() == by_sorting(flat, k)
 
 
+def test_a_bracket_holds_the_value_or_says_that_it_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bits = ranking.bit_patterns(np.array([3, 0, 2, 5, 2, 0, 8, 3, 2, 0, 5], np.float32))
+    monkeypatch.setattr(ranking, "CHUNK", 4)
+    ends = [*np.unique(bits), np.uint32(2**32 - 1)]
+    for bracket in combinations_with_replacement(ends, 2):
+        monkeypatch.setattr(ranking, "_bracket", lambda chunks, k, bracket=bracket: bracket)
+        for k, value in enumerate(np.sort(bits)[::-1], 1):
+            inside = bracket[0] <= value <= bracket[1]
+            assert ranking._kth_in_bracket([bits], k) == (value if inside else None)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_large_arrays_are_never_partitioned_whole(
@@ -90,6 +104,12 @@ def test_only_a_bracket_of_many_values_is_partitioned(
     ranking.kth_largest([values("normal", LARGE, np.dtype(np.float32))], k)
     # Four square roots of the sample, which is 1/256 of the values; half of it lies beyond an end.
     assert partitioned == [pytest.approx(part * LARGE, rel=0.3)]
+
+
+@pytest.mark.parametrize("size", [ranking.CHUNK - 1, ranking.CHUNK])
+def test_a_chunk_of_values_is_partitioned_at_once(size: int, partitioned: list[int]) -> None:
+    ranking.kth_largest([values("normal", size, np.dtype(np.float32))], size // 2)
+    assert partitioned == [size]
 
 
 def test_zeros_are_not_partitioned(partitioned: list[int]) -> None:
