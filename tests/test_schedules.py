@@ -230,6 +230,12 @@ def test_an_update_may_be_due_at_the_first_step() -> None:
         assert list(schedule.due_steps(0, 2)) == [1]
 
 
+def test_an_update_may_be_due_at_step_0() -> None:
+    for schedule in (ConstantSparsity(0.5, 0, -1, 10), PolynomialDecay(0.0, 0.5, 0, 20, 3, 10)):
+        assert schedule(0)[0] is True
+        assert schedule(1)[0] is False
+
+
 def test_updates_may_be_many() -> None:
     steps = range(1, 1000, 2)
     schedule = MultiStepSparsity(np.linspace(0, 0.9, len(steps)).tolist(), steps)

@@ -68,7 +68,8 @@ class FieldSchedule(PruningSchedule):
     def __call__(self, step: int) -> tuple[bool, float]:
         """Return whether an update is due at `step`, and its sparsity."""
         step = int(step)
-        return any(self.due_steps(step - 1, step)), self.sparsity(step)
+        due = any(True for _ in self.due_steps(step - 1, step))  # step 0, due, is a false value
+        return due, self.sparsity(step)
 
     @abstractmethod
     def sparsity(self, step: int) -> float:
