@@ -34,6 +34,7 @@ from pruneplug.settings import (
     read_settings,
     register_schemas,
 )
+from pruneplug.settings.help import help_text
 from pruneplug.settings.planning import plan, split_dry_run
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
@@ -58,7 +59,7 @@ def main() -> None:
     atexit.register(gc.freeze)
     register_schemas()
     with _process_set_up():
-        code = _dry_run_code()
+        code = _answer_code()
         if code is None:
             code = _exit_code()
         sweep = take_sweep()
@@ -67,10 +68,13 @@ def main() -> None:
     sys.exit(code)
 
 
-def _dry_run_code() -> int | None:
-    """Show what would be done if the command line has dry_run=true; None if it has not."""
+def _answer_code() -> int | None:
+    """Answer --help, or what would be done for dry_run=true; None if there is work to do."""
     try:
         asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
+        if (text := help_text(sys.argv[1:])) is not None:
+            print(text)
+            return 0
         if not asked:
             return None
         from rich.console import Console

@@ -17,6 +17,7 @@ from pruneplug.settings import (
     register_schemas,
     to_yaml,
 )
+from pruneplug.settings.help import help_text
 from pruneplug.settings.run import SCHEMAS
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -156,3 +157,11 @@ def test_settings_go_out_as_yaml_and_flat() -> None:
 
 def test_options_leave_the_name_out() -> None:
     assert options(settings().model) == {"hidden": [256, 128], "dropout": 0.0}
+
+
+def test_help_shows_the_settings_a_command_line_leads_to() -> None:
+    register_schemas()
+    text = help_text(["--help", "sparsity=0.7"]) or ""
+    assert "\nsparsity: 0.7\n" in text
+    assert "\nhydra:" not in text
+    assert help_text(["sparsity=0.7"]) is None
