@@ -27,5 +27,5 @@ class Effort:
 
 
 QUICK = Effort("quick", 3, 1, 300, 3, 10**6, 20)
-FULL = Effort("full", 7, 3, 1000, 5, 10**8, 200)
+FULL = Effort("full", 5, 3, 600, 5, 10**8, 200)
 EFFORTS = {effort.name: effort for effort in (QUICK, FULL)}
