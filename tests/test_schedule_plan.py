@@ -25,6 +25,9 @@ class Computed(PruningSchedule):
     def get_config(self) -> dict[str, Any]:
         return {}
 
+    def __repr__(self) -> str:
+        return "Computed()"
+
 
 @pytest.mark.parametrize(
     ("schedule", "first"),

@@ -75,6 +75,8 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
         (gzip.compress(_idx(np.zeros((20, 32, 32)))), r"\(28, 28\) pixels; got shape=\(20, 32"),
         (gzip.compress(_idx(np.zeros((0, 28, 28)))), r"got shape=\(0, 28, 28\)"),
     ],
+    # A name of their own: gzip writes the time into its bytes, and they would be the names.
+    ids=["no gzip", "cut short", "empty", "labels", "a byte missing", "too large", "none"],
 )
 def test_malformed_images(folder: Path, content: bytes, message: str) -> None:
     (folder / TRAIN_IMAGES).write_bytes(content)
