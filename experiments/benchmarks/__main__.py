@@ -16,6 +16,7 @@ from typing import Any
 
 from . import machine
 from .figure import Results
+from .report import draw, write_table
 
 HERE = Path(__file__).parent
 FAMILIES = tuple(sorted(path.stem for path in (HERE / "families").glob("[a-z]*.py")))
@@ -31,7 +32,7 @@ def main() -> int:
         if found is not None:
             raw["families"][name] = found
             _print(name, found)
-    _write(raw, options.out)
+            _write(raw, options.out)  # what was measured so far is kept
     return len(options.only) - len(raw["families"])
 
 
@@ -63,9 +64,6 @@ def _print(name: str, found: dict[str, Any]) -> None:
 
 
 def _write(raw: dict[str, Any], folder: Path) -> None:
-    # Imported late: Matplotlib must not take memory beside what is measured.
-    from .report import draw, write_table
-
     folder.mkdir(parents=True, exist_ok=True)
     results = Results()
     for found in raw["families"].values():
