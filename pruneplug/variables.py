@@ -16,8 +16,9 @@ def read(variable: keras.Variable) -> Any:
     if keras.backend.backend() != "tensorflow":
         return keras.ops.convert_to_numpy(variable)
     tensor = variable.value.read_value()
-    # An array made of a host tensor shares its memory: reading costs no copy.
-    return tensor if "GPU" in tensor.device else np.asarray(tensor)
+    # An array made of a host tensor shares its memory: reading costs no copy. (The outer call is
+    # for a bfloat16 without axes, which TensorFlow gives as a scalar.)
+    return tensor if "GPU" in tensor.device else np.asarray(tensor.__array__())
 
 
 def write(variable: keras.Variable, value: Any) -> None:

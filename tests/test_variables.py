@@ -31,6 +31,12 @@ def test_reads_what_was_written(dtype: str) -> None:
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int64"])
+def test_reads_a_value_without_axes(dtype: str) -> None:
+    value = variables.read(keras.Variable(3, dtype=dtype))
+    assert (value.shape, float(value), value.dtype.name) == ((), 3.0, dtype)
+
+
 def test_what_was_read_stays_when_the_variable_changes() -> None:
     variable = keras.Variable(np.zeros(4, np.float32))
     before = variables.read(variable)
