@@ -213,6 +213,7 @@ def _build_trainer(
         keep_checkpoints=rules.keep_checkpoints,
         keep_minutes=rules.keep_minutes,
         resume=rules.resume,
+        # TensorFlow's promise covers its own operations alone.
         jit_compile=False if rules.deterministic else "auto",
         force_resume=rules.force_resume,
         settings=_decisive(settings),

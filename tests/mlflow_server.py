@@ -1,5 +1,7 @@
 """A real MLflow server that tests start, stop and stall."""
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -7,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,6 +60,16 @@ class Server:
             "MLFLOW_AUTH_ADMIN_PASSWORD": password,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests",
         }
+
+    @contextmanager
+    def running(self, seconds: float = 60) -> Iterator[Server]:
+        """Start, wait until it answers, and stop at the end."""
+        self.start()
+        try:
+            self.wait(seconds)
+            yield self
+        finally:
+            self.stop()
 
     def wait(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

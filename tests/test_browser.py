@@ -50,13 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    server = Server(folder)
-    server.start()
-    try:
-        server.wait()
+    with Server(folder).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,8 @@ SETTINGS = (
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    server.start()
-    try:
-        server.wait(PATIENCE)
+    with Server(tmp_path).running(PATIENCE) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

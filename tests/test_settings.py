@@ -165,3 +165,11 @@ def test_help_shows_the_settings_a_command_line_leads_to() -> None:
     assert "\nsparsity: 0.7\n" in text
     assert "\nhydra:" not in text
     assert help_text(["sparsity=0.7"]) is None
+
+
+def test_help_knows_the_configs_of_a_further_folder(tmp_path: Path) -> None:
+    register_schemas()
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nsparsity: 0.6\n")
+    text = help_text(["--help", "--config-dir", str(tmp_path), "experiment=mine"]) or ""
+    assert "\nsparsity: 0.6\n" in text

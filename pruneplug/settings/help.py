@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from string import Template
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from omegaconf import OmegaConf, flag_override
+from omegaconf import OmegaConf
 
-from pruneplug.settings.compose import config_folder
+from pruneplug.settings.command_line import CommandLine, composing, drop_hydra
 
 
 def help_text(arguments: Sequence[str]) -> str | None:
@@ -19,12 +17,10 @@ def help_text(arguments: Sequence[str]) -> str | None:
     Raises:
         CompactHydraException, OmegaConfBaseException: If the settings cannot be composed.
     """
-    given = get_args_parser().parse_args(list(arguments))
-    if not given.help:
+    line = CommandLine.parse(arguments)
+    if not line.help:
         return None
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose(given.config_name or "config", given.overrides, return_hydra_config=True)
+    with composing():
+        config = line.compose(line.words)
     template = Template(config.hydra.help.template)
-    with flag_override(config, ["struct", "readonly"], [False, False]):
-        del config["hydra"]
-    return template.substitute(CONFIG=OmegaConf.to_yaml(config))
+    return template.substitute(CONFIG=OmegaConf.to_yaml(drop_hydra(config)))

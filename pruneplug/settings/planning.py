@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, flag_override
+from omegaconf import flag_override
 
-from pruneplug.settings.compose import config_folder, read_settings
+from pruneplug.settings.command_line import CommandLine, composing, drop_hydra
+from pruneplug.settings.compose import read_settings
 from pruneplug.settings.run import Settings
 
 _WORD = "dry_run"
@@ -87,38 +86,32 @@ def plan(arguments: Sequence[str]) -> Plan:
         ValueError: If a value is missing, unknown or out of its range.
         CompactHydraException, OmegaConfBaseException: If the settings cannot be composed.
     """
-    given = get_args_parser().parse_args(list(arguments))
-    words = list(given.overrides)
-    if given.config_dir:
-        words.append(f"hydra.searchpath=[file://{given.config_dir}]")
-    name = given.config_name or "config"
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    line = CommandLine.parse(arguments)
+    with composing():
         parser = OverridesParser.create()
-        swept = [override.is_sweep_override() for override in parser.parse_overrides(words)]
-        fixed = [word for word, sweeps in zip(words, swept, strict=True) if not sweeps]
-        hydra = _compose(name, fixed).hydra
-        if not given.multirun and hydra.mode != RunMode.MULTIRUN:
-            return Plan((_job(name, words),), None)
+        swept = [
+            override.is_sweep_override() for override in parser.parse_overrides(list(line.words))
+        ]
+        fixed = [word for word, sweeps in zip(line.words, swept, strict=True) if not sweeps]
+        hydra = line.compose(fixed).hydra
+        if not line.multirun and hydra.mode != RunMode.MULTIRUN:
+            return Plan((_job(line, line.words),), None)
         folder = str(hydra.sweep.dir)
         params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
-        overrides = parser.parse_overrides([*params, *words])
+        overrides = parser.parse_overrides([*params, *line.words])
         if _BASIC not in hydra.sweeper._target_:
             search = tuple(str(o.input_line) for o in overrides if o.is_sweep_override())
-            return Plan((_job(name, fixed, 0, folder),), folder, search)
+            return Plan((_job(line, fixed, 0, folder),), folder, search)
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        jobs = tuple(_job(name, job, number, folder) for number, job in enumerate(batch))
+        jobs = tuple(_job(line, words, number, folder) for number, words in enumerate(batch))
         return Plan(jobs, folder)
 
 
-def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    return compose(name, list(overrides), return_hydra_config=True)
-
-
 def _job(
-    name: str, overrides: Sequence[str], number: int | None = None, sweep: str | None = None
+    line: CommandLine, words: Sequence[str], number: int | None = None, sweep: str | None = None
 ) -> PlannedJob:
     """Compose one job, of a sweep if it has a number."""
-    config = _compose(name, overrides)
+    config = line.compose(words)
     hydra = config.hydra
     if number is None:
         folder = hydra.run.dir
@@ -126,7 +119,5 @@ def _job(
         with flag_override(hydra, "readonly", False):
             hydra.job.num = number
         folder = f"{sweep}/{hydra.sweep.subdir}"
-    words = tuple(hydra.overrides.task)
-    with flag_override(config, ["struct", "readonly"], [False, False]):
-        del config["hydra"]
-    return PlannedJob(read_settings(config), str(folder), words)
+    overrides = tuple(hydra.overrides.task)
+    return PlannedJob(read_settings(drop_hydra(config)), str(folder), overrides)

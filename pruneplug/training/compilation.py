@@ -78,7 +78,7 @@ def choose(model: keras.Model, feed: Feed, compiling: Mapping[str, Any], steps: 
         steps: Of the whole training.
     """
     if compiling["jit_compile"] != "auto" or model.jit_compile or not _on_cpu_alone(model):
-        return Compilation.STEP if model.jit_compile else Compilation.OFF
+        return as_compiled(model)
     constraints = [getattr(v.constraint, "inner", v.constraint) for v in model.trainable_variables]
     parts = keras.tree.flatten([type(model).train_step, constraints, dict(compiling)])
     weights = sum(math.prod(variable.shape) for variable in model.trainable_variables)
@@ -89,6 +89,11 @@ def choose(model: keras.Model, feed: Feed, compiling: Mapping[str, Any], steps: 
         return Compilation.UPDATE
     small = weights <= _LOOP_WEIGHTS and isinstance(feed, ArrayFeed)
     return Compilation.LOOP if small else Compilation.STEP
+
+
+def as_compiled(model: keras.Model) -> Compilation:
+    """Return what Keras itself would compile."""
+    return Compilation.STEP if model.jit_compile else Compilation.OFF
 
 
 def with_compiled_update(

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from pruneplug.training.array_feed import ArrayFeed
-from pruneplug.training.compilation import Compilation, with_compiled_update
+from pruneplug.training.compilation import Compilation, as_compiled, with_compiled_update
 from pruneplug.training.dataset_feed import DatasetFeed
 from pruneplug.training.feed import Feed
 
@@ -27,7 +27,7 @@ class StepLoop:
         model: Compiled.
         feed: Where the batches come from.
         step: `model.train_step` or `model.test_step`.
-        compilation: What is left to XLA; None as the model's `jit_compile` says.
+        compilation: What is left to XLA; None for what Keras would compile.
     """
 
     def __init__(
@@ -37,14 +37,13 @@ class StepLoop:
         step: Callable[[Any], Any],
         compilation: Compilation | None = None,
     ) -> None:
-        whole = Compilation.STEP if model.jit_compile else Compilation.OFF
-        self._compilation = compilation or whole
+        compilation = compilation or as_compiled(model)
         self._model = model
         self._feed = feed
         self._strategy = model.distribute_strategy
         if self._strategy.num_replicas_in_sync == 1:
             # A function of its own would forbid the merge between several replicas.
-            if self._compilation is Compilation.UPDATE:
+            if compilation is Compilation.UPDATE:
                 step = with_compiled_update(step, model.optimizer)
             # Inlined, parts of a step would run although its batch could not be had.
             apart = {"_noinline": True} if isinstance(feed, DatasetFeed) else None
@@ -52,14 +51,14 @@ class StepLoop:
                 step,
                 autograph=False,  # as in Keras
                 reduce_retracing=True,
-                jit_compile=self._compilation in (Compilation.STEP, Compilation.LOOP),
+                jit_compile=compilation in (Compilation.STEP, Compilation.LOOP),
                 experimental_attributes=apart,
             )
         self._step = step
         self._any = self._program(feed.next)
         self._full: Any = None
         self._full_batches = 0
-        if self._compilation is Compilation.LOOP and isinstance(feed, ArrayFeed):
+        if compilation is Compilation.LOOP and isinstance(feed, ArrayFeed):
             # Shapes must be known inside a program: the last batch, if short, stays outside.
             self._full = self._program(feed.full_batch, jit_compile=True)
             self._full_batches = feed.full_batches

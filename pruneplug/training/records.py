@@ -48,7 +48,9 @@ class HashingWriter:
 
     def hexdigest(self) -> str:
         """Return the SHA-256 of all bytes so far."""
-        return self._pool.submit(self._hash.hexdigest).result()
+        while self._pending:
+            self._pending.popleft().result()  # raises what went wrong in it
+        return self._hash.hexdigest()
 
 
 def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:

@@ -23,13 +23,8 @@ RIGHT = {"MLFLOW_TRACKING_USERNAME": NAME, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), (NAME, PASSWORD))
-    server.start()
-    try:
-        server.wait()
+    with Server(tmp_path_factory.mktemp("server"), (NAME, PASSWORD)).running() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(autouse=True)
