@@ -28,11 +28,11 @@ def magnitudes(weights: Array) -> Array:
     Raises:
         FloatingPointError: A weight is NaN or infinite: no order, and so no mask, exists then.
     """
-    absolute = _namespace(weights).abs(weights)
     # NaN and infinity both outlast the maximum, so one reduction finds either.
-    if isinstance(absolute, np.ndarray):
-        largest = float(bit_patterns(absolute).max().view(absolute.dtype))
+    if isinstance(weights, np.ndarray):
+        absolute, largest = _magnitudes_host(weights)
     else:
+        absolute = keras.ops.abs(weights)
         largest = float(keras.ops.max(absolute))
     if not np.isfinite(largest):
         raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
@@ -59,6 +59,18 @@ def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
 def count(mask: Array) -> int:
     """Return how many of a mask are True."""
     return int(_namespace(mask).count_nonzero(mask))
+
+
+def _magnitudes_host(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    absolute = np.empty(weights.shape, weights.dtype)
+    flat, out = weights.reshape(-1), absolute.reshape(-1)
+    largest = []
+    # In parts, which are still in the cache when their maximum is sought.
+    for start in range(0, flat.size, CHUNK):
+        part = out[start : start + CHUNK]
+        np.abs(flat[start : start + CHUNK], out=part)
+        largest.append(bit_patterns(part).max())
+    return absolute, float(max(largest).view(absolute.dtype))
 
 
 def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:

@@ -89,21 +89,16 @@ def partitioned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("k", "part"),
-    [
-        (1, 1 / 16),
-        (LARGE // 5, 1 / 8),
-        (LARGE // 2, 1 / 8),
-        (LARGE - 1000, 1 / 16),
-        (LARGE, 1 / 16),
-    ],
+    ("k", "most"),
+    [(1, 0.01), (LARGE // 5, 0.08), (LARGE // 2, 0.1), (LARGE - 1000, 0.01), (LARGE, 0.01)],
 )
 def test_only_a_bracket_of_many_values_is_partitioned(
-    k: int, part: float, partitioned: list[int]
+    k: int, most: float, partitioned: list[int]
 ) -> None:
     ranking.kth_largest([values("normal", LARGE, np.dtype(np.float32))], k)
-    # Four square roots of the sample, which is 1/256 of the values; half of it lies beyond an end.
-    assert partitioned == [pytest.approx(part * LARGE, rel=0.3)]
+    # Of a sample of 1/256, seven standard deviations of the rank: 6 and 8 % in the middle.
+    assert len(partitioned) == 1
+    assert 0 < partitioned[0] <= most * LARGE
 
 
 @pytest.mark.parametrize("size", [ranking.CHUNK - 1, ranking.CHUNK])
