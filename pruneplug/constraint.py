@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from pruneplug import variables
+
 
 class StepCounter:
     """Counts optimizer steps inside the training graph, so any loop and any checkpoint agree."""
@@ -53,5 +55,4 @@ class MaskConstraint(keras.constraints.Constraint):
         if self.counts:
             self.steps.tick()
         kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
-        w = ops.convert_to_tensor(w)
-        return ops.where(kept, w, ops.zeros((), w.dtype))
+        return variables.masked(ops.convert_to_tensor(w), kept)

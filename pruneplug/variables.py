@@ -29,6 +29,20 @@ def write(variable: keras.Variable, value: Any) -> None:
         variable.assign(value)
 
 
+def masked(values: Any, kept: Any) -> Any:
+    """Return `values`, and +0 where the boolean `kept` is False: two tensors of one shape.
+
+    NaN and infinity do not outlast the mask. Outside XLA, TensorFlow takes kept denormal numbers
+    for zeros, here as in each of an optimizer's operations before.
+    """
+    if keras.backend.backend() == "tensorflow" and values.dtype == "float32":
+        import tensorflow as tf
+
+        # Takes two thirds of the time of a choice between a tensor and a scalar.
+        return tf.math.multiply_no_nan(values, tf.cast(kept, values.dtype))
+    return keras.ops.where(kept, values, keras.ops.zeros((), values.dtype))
+
+
 def write_masked(variable: keras.Variable, mask: keras.Variable) -> None:
     """Set a variable to +0 where a boolean mask is False, without a copy beyond the new value."""
     if keras.backend.backend() == "tensorflow":

@@ -61,3 +61,5 @@ def test_what_is_masked_is_a_positive_zero_and_the_rest_keeps_its_bits(dtype: st
     variables.write_masked(variable, mask)
     expected = np.where(variables.read(mask), before, before.dtype.type(0))
     assert variables.read(variable).tobytes() == expected.tobytes()
+    after = variables.masked(keras.ops.convert_to_tensor(before), mask.value)
+    assert keras.ops.convert_to_numpy(after).tobytes() == expected.tobytes()
