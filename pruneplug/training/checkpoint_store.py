@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pruneplug.training.checkpoint import (
@@ -46,6 +47,7 @@ class CheckpointStore:
         self._keep_seconds = keep_seconds
         self._clock = clock
         self.writes = writes
+        self._removal: Thread | None = None
 
     def save(
         self,
@@ -68,7 +70,9 @@ class CheckpointStore:
             _read_along(checkpoint)
             return self.folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        if self._removal is not None:
+            self._removal.join()
+        self._sweep(".*.draft", ".*.old")
         draft = self.folder / f".{name}.{os.getpid()}.draft"
         draft.mkdir()
         try:
@@ -131,7 +135,9 @@ class CheckpointStore:
         for step in set(steps) - kept:
             old = self.folder / f".{folder_name(step)}.{os.getpid()}.old"
             (self.folder / folder_name(step)).rename(old)
-        self._sweep()
+        # To remove a large file takes half as long as to write it: the training goes on meanwhile.
+        self._removal = Thread(target=self._sweep, args=[".*.old"])
+        self._removal.start()
 
     def _milestones(self, steps: Iterable[int]) -> Iterator[int]:
         """Yield the first of `steps`, and each one that is old enough after the one before."""
@@ -148,8 +154,8 @@ class CheckpointStore:
         except (OSError, ValueError):
             return {}
 
-    def _sweep(self) -> None:
-        for pattern in (".*.draft", ".*.old"):
+    def _sweep(self, *patterns: str) -> None:
+        for pattern in patterns:
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 

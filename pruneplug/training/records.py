@@ -18,9 +18,9 @@ _EXTENDED = {
     for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
 }
 
-# How many pieces, headers included, may wait for their hash: arrays that came from a
-# device are held in host memory until then.
-_UNHASHED = 8
+# How many bytes may wait for their hash: arrays that came from a device are held in host memory
+# until then.
+_UNHASHED = 2**28
 
 
 class HashingWriter:
@@ -34,23 +34,30 @@ class HashingWriter:
         self._hash = hashlib.sha256()
         # One thread, so in order; both hashing and writing let go of Python's lock.
         self._pool = ThreadPoolExecutor(1)
-        self._pending: deque[Future[None]] = deque()
+        self._pending: deque[tuple[int, Future[None]]] = deque()
+        self._waiting = 0
         self.size = 0
 
     def write(self, data: Any) -> int:
         """Write `data`, a bytes-like object, and return its length in bytes."""
-        self._pending.append(self._pool.submit(self._hash.update, data))
+        self._pending.append((len(data), self._pool.submit(self._hash.update, data)))
+        self._waiting += len(data)
         self._file.write(data)
         self.size += len(data)
-        if len(self._pending) > _UNHASHED:
-            self._pending.popleft().result()
+        self._wait(_UNHASHED)
         return len(data)
 
     def hexdigest(self) -> str:
         """Return the SHA-256 of all bytes so far."""
-        while self._pending:
-            self._pending.popleft().result()  # raises what went wrong in it
+        self._wait(0)
         return self._hash.hexdigest()
+
+    def _wait(self, most: int) -> None:
+        """Wait until at most so many bytes have no hash yet."""
+        while self._waiting > most:
+            size, hashed = self._pending.popleft()
+            hashed.result()  # raises what went wrong in it
+            self._waiting -= size
 
 
 def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:

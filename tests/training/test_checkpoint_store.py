@@ -12,6 +12,8 @@ def content(step: int, *needs: int) -> Checkpoint:
 
 
 def names(store: CheckpointStore) -> list[str]:
+    if store._removal is not None:  # old ones go in the background
+        store._removal.join()
     return sorted(path.name for path in store.folder.iterdir())
 
 
