@@ -63,6 +63,11 @@ def _own_activation(x: Any) -> Any:
     return keras.ops.relu(x)
 
 
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation.os, "cpu_count", lambda: 2)
+
+
 def test_small_dense_models_on_arrays_run_whole_windows() -> None:
     assert _chosen(_model(layers.Dense(8, "relu"), layers.BatchNormalization())) is Compilation.LOOP
 
@@ -70,15 +75,17 @@ def test_small_dense_models_on_arrays_run_whole_windows() -> None:
 def test_large_dense_models_and_data_sets_run_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     data = tf.data.Dataset.from_tensor_slices(_data()).batch(8)
     assert _chosen(_model(layers.Dense(8)), data) is Compilation.STEP
-    monkeypatch.setattr(compilation, "_LOOP_WEIGHTS", 10)
-    assert _chosen(_model(layers.Dense(8))) is Compilation.STEP
+    model = _model(layers.Dense(60_000))
+    assert _chosen(model) is Compilation.LOOP
+    monkeypatch.setattr(compilation.os, "cpu_count", lambda: 64)
+    assert _chosen(model) is Compilation.STEP
 
 
 def test_short_trainings_compile_nothing() -> None:
     assert _chosen(_model(layers.Dense(8)), steps=LONG // 2) is Compilation.OFF
     assert _chosen(_model(layers.Dropout(0.5)), steps=LONG // 2) is Compilation.OFF
     # The more weights there are, the sooner it pays.
-    assert _chosen(_model(layers.Dense(60_000)), steps=LONG // 2) is Compilation.STEP
+    assert _chosen(_model(layers.Dense(60_000)), steps=LONG // 2) is Compilation.LOOP
 
 
 @pytest.mark.parametrize(
