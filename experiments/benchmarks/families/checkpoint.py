@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,29 +14,63 @@ import numpy as np
 from .. import networks, peers
 from ..effort import Effort
 from ..figure import Figure, Results, Target
-from ..measure import Samples, differences, interleave, scaled, seconds
-from ..turnstile import Turnstile
+from ..measure import Samples, differences, scaled, seconds
 
-WINDOW = 100  # steps, and the steps between two checkpoints
+EVERY = 100  # steps
 INPUTS, HIDDEN = 1360, [2560, 2560]  # with 10 outputs 10.06 million weights
+
+# Steps of every hundred between which time is taken: around a checkpoint, and around none. Masks
+# are updated inside both.
+_WINDOWS = {"with checkpoint": (95, 5), "without": (45, 55)}
+_WRITE = 75
+
+# The first ones are written into memory that the machine had not used before.
+_WARM_UP = 3
+
+
+class _Stopwatch(keras.callbacks.Callback):
+    """Times ten steps around each checkpoint and ten between two, and the bare write as well."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.samples: Samples = {name: [] for name in (*_WINDOWS, "write + fsync")}
+        self._folder = folder
+        self._begun = 0.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Start, stop, or write."""
+        now, step = time.perf_counter(), (batch + 1) % EVERY
+        for name, (begin, end) in _WINDOWS.items():
+            if step == end:
+                self.samples[name].append(now - self._begun)
+            if step == begin:
+                self._begun = now
+        if step == _WRITE and batch > EVERY:
+            size = newest_size(self._folder / "run")
+            self.samples["write + fsync"].append(write(self._folder, f"{batch:08d}.bytes", size))
 
 
 def measure(effort: Effort) -> Results:
-    """Measure windows with and without a checkpoint at their end, and the bare write."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        return _measure(effort, Path(folder))
+    """Time a training that saves, between its steps."""
+    rounds = _WARM_UP + 3 * effort.rounds
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        stopwatch = _Stopwatch(folder)
+        fit = peers.trainer(
+            lambda library: networks.dense_net(library, INPUTS, HIDDEN),
+            EVERY * (rounds + 1),
+            EVERY // 2,
+            folder=folder / "run",
+            checkpoint_every=EVERY,
+        )
+        fit([stopwatch], 1)
+        size = newest_size(folder / "run")
+    # Of each the last ones: step 5 comes once before the first checkpoint.
+    samples = {name: values[-3 * effort.rounds :] for name, values in stopwatch.samples.items()}
+    return _figures(samples, size)
 
 
-def _measure(effort: Effort, folder: Path) -> Results:
-    run = folder / "run"
-    saving = _trainer(effort.rounds, folder=run, checkpoint_every=WINDOW)
-    windows: dict[str, Callable[[], float]] = {
-        "with checkpoint": saving,
-        "without": _trainer(effort.rounds),
-        "write + fsync": lambda: _write(folder / "bytes", _size(run)),
-    }
-    samples: Samples = interleave(windows, effort.rounds)
-    size = _size(run)
+def _figures(samples: Samples, size: int) -> Results:
     extra = differences(samples, "with checkpoint", "without")
     ratio = [more / raw for more, raw in zip(extra, samples["write + fsync"], strict=True)]
     return Results(
@@ -48,30 +83,30 @@ def _measure(effort: Effort, folder: Path) -> Results:
             ),
             Figure.of("checkpoint, 10 M weights, Adam: extra time", [1e3 * e for e in extra], "ms"),
         ],
-        samples=scaled(samples, 1e3, "checkpoint, ms a window of 100 steps"),
+        samples=scaled(samples, 1e3, "checkpoint, ms around it and between, 10 steps each"),
     )
 
 
-def _trainer(rounds: int, **settings: object) -> Callable[[], float]:
-    fit = peers.trainer(
-        lambda library: networks.dense_net(library, INPUTS, HIDDEN), WINDOW, 100, **settings
-    )
-    return Turnstile(keras.callbacks.Callback, fit, rounds).window
-
-
-def _size(run: Path) -> int:
+def newest_size(run: Path) -> int:
     """Return the bytes of the newest checkpoint."""
     newest = max((run / "checkpoints").glob("step-*"))
     return sum(path.stat().st_size for path in newest.iterdir())
 
 
-def _write(path: Path, size: int) -> float:
-    data = np.random.default_rng(0).bytes(size)
+def write(folder: Path, name: str, size: int) -> float:
+    """Return the seconds of one write and fsync of so many bytes.
 
-    def write() -> None:
+    As among checkpoints the two newest files stay: memory that a file has just given back is
+    quicker to write to.
+    """
+    data, path = np.random.default_rng(0).bytes(size), folder / name
+
+    def act() -> None:
         with path.open("wb", buffering=0) as file:
             file.write(data)
             os.fsync(file.fileno())
 
-    path.unlink(missing_ok=True)
-    return seconds(write)
+    taken = seconds(act)
+    for old in sorted(folder.glob("*.bytes"))[:-2]:
+        old.unlink()
+    return taken
