@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,10 @@ from .report import draw, write_table
 
 HERE = Path(__file__).parent
 FAMILIES = tuple(sorted(path.stem for path in (HERE / "families").glob("[a-z]*.py")))
+
+# What takes turns trains in threads, whose memory the C library would give back and fetch again in
+# each step; a training of a user's, in the main thread, keeps it.
+_MEMORY = {"MALLOC_ARENA_MAX": "1"}
 
 
 def main() -> int:
@@ -51,7 +56,7 @@ def _measure(name: str, effort: str) -> dict[str, Any] | None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results.json"
         command = [sys.executable, "-m", "experiments.benchmarks.family", name, effort, str(out)]
-        done = subprocess.run(command, check=False)
+        done = subprocess.run(command, check=False, env={**os.environ, **_MEMORY})
         found: dict[str, Any] | None = json.loads(out.read_text()) if out.exists() else None
     state = "measured" if found is not None else f"FAILED with exit code {done.returncode}"
     print(f"{name}: {state} in {time.monotonic() - begin:.0f} s", flush=True)

@@ -41,6 +41,8 @@ class Figure:
         unit: "x" for a ratio, else "ms", "s", "B", ...
         target: None for a number that explains another one.
         note: What the reader must know to judge it.
+        floor: The least (or, if larger is better, the most) it could come to, from what was
+            measured in the same run; None where it is not needed.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Figure:
     unit: str = "x"
     target: Target | None = None
     note: str = ""
+    floor: float | None = None
 
     @classmethod
     def of(
@@ -59,10 +62,11 @@ class Figure:
         unit: str = "x",
         target: Target | None = None,
         note: str = "",
+        floor: float | None = None,
     ) -> Figure:
         """Reduce samples to their median and quartiles."""
         low, middle, high = np.percentile(np.asarray(samples, float), [25, 50, 75])
-        return cls(name, float(middle), float(low), float(high), unit, target, note)
+        return cls(name, float(middle), float(low), float(high), unit, target, note, floor)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Figure:

@@ -11,6 +11,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 import pruneplug
+from pruneplug.training.build import build_state
+from pruneplug.training.compilation import choose
+from pruneplug.training.feed import train_feed
+from pruneplug.training.loop import StepLoop
 
 from .networks import BATCH, batches_for
 
@@ -58,6 +62,18 @@ def trainer(build: Build, steps: int, frequency: int, **settings: Any) -> Fit:
     return lambda callbacks, epochs: pruneplug.Trainer(
         model, schedule, epochs=epochs, batch_size=BATCH, callbacks=callbacks, **settings
     ).fit(data)
+
+
+def trainers_loop(build: Build, steps: int, epochs: int) -> Callable[[], object]:
+    """Return a call that trains an epoch, nothing pruned, as the Trainer has its steps run."""
+    model = _seeded(build)
+    settings = {"optimizer": "adam", "loss": _LOSS, "metrics": ["accuracy"], "jit_compile": "auto"}
+    model.compile(**settings)
+    feed = train_feed(batches_for(model, steps), BATCH, 0, None, model.distribute_strategy)
+    build_state(model, feed)
+    compilation = choose(model, feed, settings, epochs * steps)
+    loop = StepLoop(model, feed, model.train_step, compilation)
+    return lambda: loop.read(loop.run(0, steps))
 
 
 def legacy_dense(build: Build, steps: int) -> Fit:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Picture
 
 from .figure import Curve, Figure, Results
 
-COLUMNS = ("figure", "median", "quartiles", "to reach", "", "note")
+COLUMNS = ("figure", "median", "quartiles", "to reach", "", "floor", "note")
 
 
 def write_table(path: Path, results: Results, machine: Mapping[str, str], command: str) -> None:
@@ -71,6 +71,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         f"{figure.low:.3g} to {figure.high:.3g}",
         "" if figure.target is None else str(figure.target),
         figure.verdict,
+        "" if figure.floor is None else f"{figure.floor:.3g}",
         figure.note,
     )
 

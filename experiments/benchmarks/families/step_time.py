@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
+import numpy as np
 import tf_keras
 
 from .. import networks, peers
 from ..effort import Effort
 from ..figure import Figure, Results, Target
-from ..measure import Samples, fastest, interleave, ratios, scaled
-from ..turnstile import Turnstile
+from ..measure import Samples, fastest, interleave, ratios, scaled, seconds
+from ..peers import SPARSITY
+from ..turnstile import Turnstile, epochs_for
+from ..weights import passes_window, update_window
 
 # As many as lie between two updates at the default frequency: each window has its update.
 WINDOW = 100
@@ -26,9 +31,11 @@ def measure(effort: Effort) -> Results:
     results = Results()
     for network in _NETWORKS:
         samples = _samples(network, effort.rounds)
+        updates = _updates(network, effort.rounds)
         for frequency in FREQUENCIES:
-            results.figures += _figures(network, frequency, samples)
+            results.figures += _figures(network, frequency, samples, updates)
         results.samples |= scaled(samples, 1e3 / WINDOW, f"{network}, ms a step")
+        results.samples |= scaled(updates, 1e3, f"{network}, ms an update")
     return results
 
 
@@ -45,7 +52,16 @@ def _samples(network: str, rounds: int) -> Samples:
     for frequency in FREQUENCIES:
         for name, base, fit in _pruned(build, frequency):
             fits[f"{name}, frequency {frequency}"] = (base, fit)
-    return interleave({n: Turnstile(*peer, rounds).window for n, peer in fits.items()}, rounds)
+    windows = {name: Turnstile(*peer, rounds).window for name, peer in fits.items()}
+    loop = peers.trainers_loop(build, WINDOW, epochs_for(rounds))
+    return interleave(windows | {"Trainer's loop, dense": partial(seconds, loop)}, rounds)
+
+
+def _updates(network: str, rounds: int) -> Samples:
+    """Measure what an update costs, and the least that it could."""
+    model = _NETWORKS[network](keras)
+    windows = {"passes": passes_window(model), "update": update_window(model, SPARSITY)}
+    return interleave(windows, 3 * rounds)
 
 
 def _pruned(build: peers.Build, frequency: int) -> list[tuple[str, type, peers.Fit]]:
@@ -64,24 +80,31 @@ def _jit(jit: bool) -> str:
     return "jit on" if jit else "jit off"
 
 
-def _figures(network: str, frequency: int, samples: Samples) -> list[Figure]:
+def _figures(network: str, frequency: int, samples: Samples, updates: Samples) -> list[Figure]:
     dense = fastest(samples, [f"Keras dense, {_jit(jit)}" for jit in (False, True)])
     names = [f"Keras pruned, {_jit(jit)}, frequency {frequency}" for jit in (False, True)]
     pruned = fastest(samples, names)
     trainer, tfmot = f"Trainer, frequency {frequency}", f"TFMOT, frequency {frequency}"
     at = f"{network}, frequency {frequency}"
+    step = _milliseconds(samples[dense]) / WINDOW
+    loop = _milliseconds(samples["Trainer's loop, dense"]) / WINDOW / step
+    update, passes = (_milliseconds(updates[n]) / frequency / step for n in ("update", "passes"))
     return [
         Figure.of(
             f"step time, {at}: pruned / dense, Keras fit",
             ratios(samples, pruned, dense),
             target=_PRUNED[network],
-            note=f"{pruned.split(',')[1].strip()} / {dense.split(',')[1].strip()}",
+            note=f"{pruned.split(',')[1].strip()} / {dense.split(',')[1].strip()}; of a dense step "
+            f"of {step:.3g} ms, updates take {update:.3f}, and {passes:.3f} at the floor",
+            floor=1 + passes,
         ),
         Figure.of(
             f"step time, {at}: Trainer / dense Keras fit",
             ratios(samples, trainer, dense),
             target=_TRAINER[network],
-            note="the Trainer's default setting",
+            note="the Trainer's default setting; its loop takes "
+            f"{loop:.3f} when nothing is pruned, and updates take {update:.3f}",
+            floor=loop + passes,
         ),
         Figure.of(
             f"step time, {at}: TFMOT / dense tf_keras",
@@ -90,3 +113,7 @@ def _figures(network: str, frequency: int, samples: Samples) -> list[Figure]:
         ),
         Figure.of(f"step time, {at}: TFMOT / Trainer", ratios(samples, tfmot, trainer)),
     ]
+
+
+def _milliseconds(samples: list[float]) -> float:
+    return 1e3 * float(np.median(samples))
