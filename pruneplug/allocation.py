@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pruneplug.ranking import kept_count, kth_largest
+from pruneplug.ranking import count_above, kept_count, kth_largest
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Prunable:
     units: int
 
 
-# Gives the magnitudes (float, flat or not) of the weight at an index; only global allocation asks.
+# Gives values (float, flat or not) of the weight at an index: it is their magnitudes that count.
+# Only global allocation asks.
 Scores = Callable[[int], np.ndarray]
 
 
@@ -69,7 +70,7 @@ class Allocation:
             weights: The weights that share the total.
             sparsity: The total's fraction of zeros at this step, in [0, 1).
             progress: `sparsity` as a part of the schedule's final sparsity, in [0, 1].
-            scores: Magnitudes of the weight at an index.
+            scores: Values of the weight at an index, one for each unit, of any sign.
 
         Raises:
             ValueError: The total cannot be met with these overrides.
@@ -174,10 +175,10 @@ class GlobalAllocation(Allocation):
 
     def share(self, weights: Sequence[Prunable], total: int, scores: Scores) -> list[int]:
         """Count what of each weight lies above the common threshold; ties go to the first."""
-        magnitudes = [np.ravel(scores(i)) for i in range(len(weights))]
-        threshold = kth_largest(magnitudes, total)
-        above = [int(np.count_nonzero(m > threshold)) for m in magnitudes]
-        tied = [int(np.count_nonzero(m == threshold)) for m in magnitudes]
+        values = [np.ravel(scores(i)) for i in range(len(weights))]
+        threshold = kth_largest(values, total)
+        counts = [count_above(flat, threshold) for flat in values]
+        above, tied = [count for count, _ in counts], [count for _, count in counts]
         return _at_least_one(_fill(above, tied, total - sum(above)))
 
 

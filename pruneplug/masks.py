@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.ranking import CHUNK, bit_patterns, kth_largest
+from pruneplug.ranking import in_parts, kth_largest, magnitude_bits
 
 # A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
 Array = Any
@@ -22,38 +22,46 @@ def _namespace(x: Array) -> Any:
     return np if isinstance(x, np.ndarray) else keras.ops
 
 
-def magnitudes(weights: Array) -> Array:
-    """Return |weights|.
+def finite(weights: Array) -> Array:
+    """Return the weights themselves.
 
     Raises:
         FloatingPointError: A weight is NaN or infinite: no order, and so no mask, exists then.
     """
     # NaN and infinity both outlast the maximum, so one reduction finds either.
     if isinstance(weights, np.ndarray):
-        absolute, largest = _magnitudes_host(weights)
+        largest = max(bits.max() for _, bits in in_parts(weights.reshape(-1))).view(weights.dtype)
     else:
-        absolute = keras.ops.abs(weights)
-        largest = float(keras.ops.max(absolute))
-    if not np.isfinite(largest):
+        largest = keras.ops.max(keras.ops.abs(weights))
+    if not np.isfinite(float(largest)):
         raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
-    return absolute
+    return weights
 
 
-def topk_mask(magnitude: Array, kept: int) -> tuple[Array, Array]:
+def magnitudes(weights: Array) -> Array:
+    """Return |weights|.
+
+    Raises:
+        FloatingPointError: A weight is NaN or infinite.
+    """
+    return _namespace(weights).abs(finite(weights))
+
+
+def topk_mask(scores: Array, kept: int) -> tuple[Array, Array]:
     """Keep the `kept` largest magnitudes; of equal ones, those with the lowest flat index.
 
     Args:
-        magnitude: Non-negative finite values, any shape.
+        scores: Finite values of any sign, any shape.
         kept: How many survive, from 1 to the number of values.
 
     Returns:
         The mask (boolean, same shape, exactly `kept` of it True) and the threshold: the smallest
         magnitude that survives (a scalar).
     """
-    flat = _namespace(magnitude).reshape(magnitude, (-1,))
-    choose = _topk_flat_host if isinstance(magnitude, np.ndarray) else _topk_flat_device
+    flat = _namespace(scores).reshape(scores, (-1,))
+    choose = _topk_flat_host if isinstance(scores, np.ndarray) else _topk_flat_device
     mask, threshold = choose(flat, kept)
-    return _namespace(mask).reshape(mask, magnitude.shape), threshold
+    return _namespace(mask).reshape(mask, scores.shape), threshold
 
 
 def count(mask: Array) -> int:
@@ -61,34 +69,24 @@ def count(mask: Array) -> int:
     return int(_namespace(mask).count_nonzero(mask))
 
 
-def _magnitudes_host(weights: np.ndarray) -> tuple[np.ndarray, float]:
-    absolute = np.empty(weights.shape, weights.dtype)
-    flat, out = weights.reshape(-1), absolute.reshape(-1)
-    largest = []
-    # In parts, which are still in the cache when their maximum is sought.
-    for start in range(0, flat.size, CHUNK):
-        part = out[start : start + CHUNK]
-        np.abs(flat[start : start + CHUNK], out=part)
-        largest.append(bit_patterns(part).max())
-    return absolute, float(max(largest).view(absolute.dtype))
-
-
 def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
     threshold = kth_largest([flat], kept)
-    bits, least = bit_patterns(flat), bit_patterns(threshold)
-    mask = bits >= least
+    least, mask = magnitude_bits(threshold), np.empty(flat.shape, bool)
+    for start, bits in in_parts(flat):
+        np.greater_equal(bits, least, out=mask[start : start + bits.size])
     surplus = np.count_nonzero(mask) - kept
     # From the end, as the first of equal ones survive, and in parts: most may be equal.
-    for start in reversed(range(0, bits.size, CHUNK)):
+    for start, bits in in_parts(flat, backwards=True):
         if not surplus:
             break
-        tied = np.flatnonzero(bits[start : start + CHUNK] == least)[-surplus:]
+        tied = np.flatnonzero(bits == least)[-surplus:]
         mask[start + tied] = False
         surplus -= tied.size
     return mask, threshold
 
 
 def _topk_flat_device(flat: Array, kept: int) -> tuple[Array, Array]:
+    flat = keras.ops.abs(flat)
     threshold = keras.ops.top_k(flat, kept)[0][-1]
     above, tied = flat > threshold, flat == threshold
     wanted = kept - _count(above, axis=0)

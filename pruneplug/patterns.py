@@ -23,7 +23,7 @@ class Pattern(Protocol):
         """Return how many decisions a weight of this shape takes."""
 
     def scores(self, weights: Array) -> Array:
-        """Return a magnitude for each unit.
+        """Return a value for each unit, whose magnitude is what counts.
 
         Raises:
             FloatingPointError: A weight is NaN or infinite.
@@ -45,8 +45,8 @@ class Unstructured:
         return math.prod(shape)
 
     def scores(self, weights: Array) -> Array:
-        """Return |weights|."""
-        return masks.magnitudes(weights)
+        """Return the weights themselves, for which no copy is made."""
+        return masks.finite(weights)
 
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
         """Keep the largest magnitudes."""

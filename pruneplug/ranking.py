@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,32 +29,53 @@ def kept_count(size: int, sparsity: float) -> int:
     return min(max(int(np.rint(np.float32(size) * density)), 1), size)
 
 
-def bit_patterns(values: np.ndarray) -> np.ndarray:
-    """Return floats as the unsigned integers of the same bits: a view, no copy.
+def magnitude_bits(values: np.ndarray) -> np.ndarray:
+    """Return |values| of floats as the unsigned integers of the same bits: a copy.
 
     Non-negative floats are in the same order as their bits, and integers of every width are
     compared and sorted quickly, unlike float16 and bfloat16.
     """
-    return values.view(f"u{values.itemsize}")
+    bits = values.view(f"u{values.itemsize}")
+    return bits & (np.iinfo(bits.dtype).max >> 1)
+
+
+def in_parts(flat: np.ndarray, backwards: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield where each part of an array of rank 1 begins, and the bits of its magnitudes.
+
+    No copy of all values is ever made, and each part is in the cache when it is looked at again.
+    """
+    starts = range(0, flat.size, CHUNK)
+    for start in reversed(starts) if backwards else starts:
+        yield start, magnitude_bits(flat[start : start + CHUNK])
 
 
 def kth_largest(arrays: Sequence[np.ndarray], k: int) -> Any:
-    """Return the k-th largest of all values together (a scalar of their common dtype).
+    """Return the k-th largest magnitude of all values together (a scalar of their common dtype).
 
     Args:
-        arrays: Non-negative values, each array of rank 1.
+        arrays: Finite values, each array of rank 1.
         k: From 1 to the number of values.
     """
     dtype = np.result_type(*{array.dtype for array in arrays})
-    bits = [bit_patterns(array.astype(dtype, copy=False)) for array in arrays]
-    found = _kth_in_bracket(bits, k) if sum(map(len, bits)) > CHUNK else None
-    return (_kth_of_all(bits, k) if found is None else found).view(dtype)
+    values = [array.astype(dtype, copy=False) for array in arrays]
+    found = _kth_in_bracket(values, k) if sum(map(len, values)) > CHUNK else None
+    return (_kth_of_all(values, k) if found is None else found).view(dtype)
 
 
-def _kth_of_all(bits: Sequence[np.ndarray], k: int) -> Any:
+def count_above(flat: np.ndarray, magnitude: Any) -> tuple[int, int]:
+    """Return how many of the values, of rank 1, have a larger magnitude, and how many this one."""
+    values, bits = [flat.astype(magnitude.dtype, copy=False)], magnitude_bits(magnitude)
+    return sum(_count(part > bits) for part in _parts(values)), _count_equal(values, bits)
+
+
+def _count(condition: np.ndarray) -> int:
+    return int(np.count_nonzero(condition))
+
+
+def _kth_of_all(values: Sequence[np.ndarray], k: int) -> Any:
     # np.partition takes a hundred times as long where half of the values are the same, and pruned
     # weights are zeros for the most part.
-    nonzero = np.concatenate([b[b != 0] for b in bits])
+    nonzero = np.concatenate([part[part != 0] for part in _parts(values)])
     return _kth(nonzero, k) if k <= nonzero.size else nonzero.dtype.type(0)
 
 
@@ -62,39 +83,39 @@ def _kth(bits: np.ndarray, k: int) -> Any:
     return np.partition(bits, bits.size - k)[bits.size - k]
 
 
-def _kth_in_bracket(bits: Sequence[np.ndarray], k: int) -> Any | None:
+def _kth_in_bracket(values: Sequence[np.ndarray], k: int) -> Any | None:
     """Return the k-th largest in one pass over all values, or None in the rare case of bad luck.
 
     The pass counts what is above a bracket around the value sought and collects what is inside;
     ranks say whether the value is in there. Floyd and Rivest, Expected time bounds for selection
     (1975), https://doi.org/10.1145/360680.360691
     """
-    chunks = [b[start : start + CHUNK] for b in bits for start in range(0, b.size, CHUNK)]
-    low, high = _bracket(chunks, k)
+    low, high = _bracket(values, k)
     above, inside = 0, []
-    for chunk in chunks:
-        upper = chunk >= high
-        above += int(np.count_nonzero(upper))
-        inside.append(chunk[np.flatnonzero((chunk > low) > upper)])  # twice as fast as the mask
+    for part in _parts(values):
+        upper = part >= high
+        above += _count(upper)
+        inside.append(part[np.flatnonzero((part > low) > upper)])  # twice as fast as the mask
     candidates, rank = np.concatenate(inside), k - above
     # Where many values are equal, an end of the bracket is that value: it is not inside.
     if rank < 1:
-        return high if rank + _count_equal(chunks, high) >= 1 else None
+        return high if rank + _count_equal(values, high) >= 1 else None
     if rank > candidates.size:
-        found = low < high and rank <= candidates.size + _count_equal(chunks, low)
+        found = low < high and rank <= candidates.size + _count_equal(values, low)
         return low if found else None
     return _kth(candidates, rank)
 
 
-def _bracket(chunks: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
+def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     """Return two values with the k-th largest most likely between them, ends included."""
-    size = sum(map(len, chunks))
+    size = sum(map(len, values))
     count = size // SAMPLED
     # A seed makes the sample the same in each run; a stride instead could be in step with a layer.
     random = np.random.default_rng(0)
-    counts = random.multinomial(count, [chunk.size / size for chunk in chunks])
-    drawn = zip(chunks, counts, strict=True)
-    sample = np.sort(np.concatenate([c[random.integers(0, c.size, n)] for c, n in drawn]))
+    counts = random.multinomial(count, [array.size / size for array in values])
+    drawn = zip(values, counts, strict=True)
+    taken = [array[random.integers(0, array.size, n)] for array, n in drawn]
+    sample = np.sort(magnitude_bits(np.concatenate(taken)))
     # Ranks in a random sample stray by this standard deviation, in one of 2000 by more than 3.5.
     deviation = math.sqrt(count * (k / size) * (1 - k / size))
     middle, margin = count - k * count / size, 3.5 * deviation + 1
@@ -103,5 +124,9 @@ def _bracket(chunks: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     return low, high
 
 
-def _count_equal(chunks: Sequence[np.ndarray], value: Any) -> int:
-    return sum(int(np.count_nonzero(chunk == value)) for chunk in chunks)
+def _count_equal(values: Sequence[np.ndarray], bits: Any) -> int:
+    return sum(_count(part == bits) for part in _parts(values))
+
+
+def _parts(values: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    return (part for array in values for _, part in in_parts(array))

@@ -31,11 +31,13 @@ SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def values(shape: str, size: int, dtype: np.dtype, seed: int = 0) -> np.ndarray:
-    return np.abs(SHAPES[shape](np.random.default_rng(seed).random(size))).astype(dtype)
+    """Return values of both signs; a half of the zeros, too, are negative."""
+    random = np.random.default_rng(seed)
+    return (SHAPES[shape](random.random(size)) * random.choice([-1, 1], size)).astype(dtype)
 
 
 def by_sorting(flat: np.ndarray, k: int) -> bytes:
-    return bytes(np.sort(ranking.bit_patterns(flat))[flat.size - k].tobytes())
+    return bytes(np.sort(ranking.magnitude_bits(flat))[flat.size - k].tobytes())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,14 +61,15 @@ def test_finds_what_sorting_finds(
 def test_a_bracket_holds_the_value_or_says_that_it_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bits = ranking.bit_patterns(np.array([3, 0, 2, 5, 2, 0, 8, 3, 2, 0, 5], np.float32))
+    flat = np.array([3, 0, -2, 5, 2, -0.0, -8, 3, 2, 0, -5], np.float32)
+    bits = ranking.magnitude_bits(flat)
     monkeypatch.setattr(ranking, "CHUNK", 4)
     ends = [*np.unique(bits), np.uint32(2**32 - 1)]
     for bracket in combinations_with_replacement(ends, 2):
-        monkeypatch.setattr(ranking, "_bracket", lambda chunks, k, bracket=bracket: bracket)
+        monkeypatch.setattr(ranking, "_bracket", lambda values, k, bracket=bracket: bracket)
         for k, value in enumerate(np.sort(bits)[::-1], 1):
             inside = bracket[0] <= value <= bracket[1]
-            assert ranking._kth_in_bracket([bits], k) == (value if inside else None)
+            assert ranking._kth_in_bracket([flat], k) == (value if inside else None)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -110,22 +113,23 @@ def test_a_chunk_of_values_is_partitioned_at_once(size: int, partitioned: list[i
 def test_zeros_are_not_partitioned(partitioned: list[int]) -> None:
     flat = values("pruned", 1000, np.dtype(np.float32))
     nonzero = np.count_nonzero(flat)
-    assert ranking.kth_largest([flat], nonzero) == flat[flat > 0].min()
+    assert ranking.kth_largest([flat], nonzero) == np.abs(flat[flat != 0]).min()
     assert ranking.kth_largest([flat], nonzero + 1) == 0
     assert partitioned == [nonzero]
 
 
 def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
-    parts = [np.array([1, 3], np.float16), np.array([2.5, 0.5], np.float32)]
+    parts = [np.array([1, -3], np.float16), np.array([-2.5, 0.5], np.float32)]
     found = ranking.kth_largest(parts, 2)
     assert (found, found.dtype) == (2.5, np.float32)
+    assert [ranking.count_above(part, found) for part in parts] == [(1, 0), (0, 1)]
 
 
 @pytest.mark.parametrize("shape", ["few values", "pruned", "zeros", "one of many"])
 def test_masks_of_large_weights_keep_the_first_of_equal_ones(shape: str) -> None:
-    magnitude = values(shape, LARGE, np.dtype(np.float32))
-    order = np.argsort(-magnitude, kind="stable")
+    flat = values(shape, LARGE, np.dtype(np.float32))
+    order = np.argsort(-np.abs(flat), kind="stable")
     for kept in (1, LARGE // 5, LARGE - 1, LARGE):
         expected = np.zeros(LARGE, bool)
         expected[order[:kept]] = True
-        np.testing.assert_array_equal(masks.topk_mask(magnitude, kept)[0], expected)
+        np.testing.assert_array_equal(masks.topk_mask(flat, kept)[0], expected)
