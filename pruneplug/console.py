@@ -1,13 +1,9 @@
-"""What the command shows: a finished run's tables; and what it keeps to itself."""
+"""What the command shows of a finished run."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,31 +29,6 @@ def print_report(
     for name, value in _summary_lines(summary, folder):
         # Paths and commands stay in one piece on any width, so that they can be copied.
         console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
-
-
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Keep what C++ code writes to standard error inside, unless it ends in an exception.
-
-    TensorFlow writes its first messages before any of its log levels counts. A user who sets
-    TF_CPP_MIN_LOG_LEVEL=0 sees them.
-    """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
-        yield
-        return
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(shown, held.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)
 
 
 def layer_table(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pruneplug import builders
-from pruneplug.console import held_back, print_report
+from pruneplug.console import print_report
+from pruneplug.importing import importing
 from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary
 from pruneplug.settings import Settings, flatten, to_yaml
@@ -174,7 +175,7 @@ def _scan(
 
 
 def _build_model(settings: Settings, splits: Splits) -> keras.Model:
-    with held_back():
+    with importing():
         import keras
         import tensorflow as tf
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pruneplug import builders
 from pruneplug.console import layer_table
+from pruneplug.importing import importing
 from pruneplug.schedules import OneShotSparsity, PruningSchedule
 from pruneplug.settings import Settings
 from pruneplug.settings.groups import MlflowSettings
@@ -74,7 +75,8 @@ def preview_job(settings: Settings) -> Preview:
         OSError: If a file that the settings name is missing.
         ValueError: If the settings, or files they name, cannot be trained with.
     """
-    import keras
+    with importing():
+        import keras
 
     from pruneplug.export import model_sizes
     from pruneplug.prune import strip_pruning

@@ -25,7 +25,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pruneplug.console import held_back
 from pruneplug.failures import broken_off, describe, keep_traceback
 from pruneplug.settings import (
     COMPOSE_ERRORS,
@@ -79,8 +78,7 @@ def _answer_code() -> int | None:
             return None
         from rich.console import Console
 
-        with held_back():
-            from pruneplug.preview import show_plan
+        from pruneplug.preview import show_plan
 
         show_plan(plan(sys.argv[1:]), Console())
     except COMPOSE_ERRORS as error:
@@ -191,8 +189,7 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
 
 def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
     # Imported here: --help and completion do without it.
-    with held_back():
-        from pruneplug.job import Job, UsageError, run
+    from pruneplug.job import Job, UsageError, run
     from pruneplug.outputs import JOURNAL
 
     try:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pruneplug import builders
 from pruneplug.train import main
-from pruneplug.training.loop import StepLoop
 
-_run = StepLoop.run
+_build_loss = builders.build_loss
 
 
-def _announce(self: StepLoop, first: int, count: int) -> dict[str, Any]:
-    outputs = _run(self, first, count)
-    if first == 0 and "loss" in outputs:
-        print("FIRST_STEP", flush=True)
-    return outputs
+def _announce_first_step(model: Any) -> Any:
+    # Imported once a model is there, and not before: when TensorFlow comes is the command's choice.
+    from pruneplug.training.loop import StepLoop
+
+    run = StepLoop.run
+
+    def announced(self: StepLoop, first: int, count: int) -> dict[str, Any]:
+        outputs = run(self, first, count)
+        if first == 0 and "loss" in outputs:
+            print("FIRST_STEP", flush=True)
+        return outputs
+
+    # mypy: the method of a class is replaced on purpose.
+    StepLoop.run = announced  # type: ignore[method-assign]
+    return _build_loss(model)
 
 
 if __name__ == "__main__":
-    # mypy: the method of a class is replaced on purpose.
-    StepLoop.run = _announce  # type: ignore[method-assign]
+    builders.build_loss = _announce_first_step
     main()

@@ -54,7 +54,8 @@ def measure(effort: Effort) -> Results:
             "Trainer, 50 pruned weights, frequency 10: journal + MLflow (sqlite) / no tracking",
             ratios(samples, "tracked", "untracked"),
             target=Target(1.02),
-            note="from the second epoch to the last step",
+            note="from the second epoch to the last step; MLflow works in a thread, on cores that "
+            "the training would have had",
             floor=1.0,
         ),
         Figure.of("wait at the end until MLflow has every point", samples["wait at the end"], "s"),
