@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from .. import networks, peers
 from ..effort import Effort
 from ..figure import Figure, Results, Target
@@ -12,6 +14,7 @@ from ..measure import Samples, interleave, ratios, scaled, seconds
 
 EPOCH = 100
 FREQUENCY = 100
+_LOOP = "Trainer's loop, dense"
 _NETWORKS = {"CNN": networks.cnn, "MLP": networks.mlp}
 _TARGETS = {"CNN": Target(1.3, at_least=True), "MLP": Target(2.0, at_least=True)}
 
@@ -26,7 +29,9 @@ def measure(effort: Effort) -> Results:
                 f"whole training, {network}, {effort.steps} steps: TFMOT / Trainer",
                 ratios(samples, "TFMOT", "Trainer"),
                 target=_TARGETS[network],
-                note=f"frequency {FREQUENCY}, tracing and compilation included",
+                note=f"frequency {FREQUENCY}, tracing and compilation included; the floor is the "
+                "Trainer's loop with nothing pruned",
+                floor=float(np.median(ratios(samples, "TFMOT", _LOOP))),
             )
         )
         results.samples |= scaled(samples, 1.0, f"{network}, s")
@@ -38,6 +43,7 @@ def _samples(build: peers.Build, effort: Effort) -> Samples:
     makers: dict[str, Callable[[], peers.Fit]] = {
         "TFMOT": lambda: peers.tfmot_pruned(build, EPOCH, FREQUENCY),
         "Trainer": lambda: peers.trainer(build, EPOCH, FREQUENCY),
+        _LOOP: lambda: _dense_loop(build, epochs),
     }
     # TensorFlow starts its threads with the first training of a process.
     for make in makers.values():
@@ -47,6 +53,11 @@ def _samples(build: peers.Build, effort: Effort) -> Samples:
         effort.trainings,
         warm_up=0,
     )
+
+
+def _dense_loop(build: peers.Build, epochs: int) -> peers.Fit:
+    epoch = peers.trainers_loop(build, EPOCH, epochs)
+    return lambda _, epochs: [epoch() for _ in range(epochs)]
 
 
 def _train(make: Callable[[], peers.Fit], epochs: int) -> float:
