@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+LOAD = "load before"
+
 PACKAGES = (
     "keras",
     "tensorflow",
@@ -25,7 +27,7 @@ def describe() -> dict[str, str]:
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": _field("/proc/meminfo", "MemTotal"),
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        LOAD: f"{os.getloadavg()[0]:.2f}",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,12 @@ from .figure import Curve, Figure, Results
 COLUMNS = ("figure", "median", "quartiles", "to reach", "", "floor", "note")
 
 
-def write_table(path: Path, results: Results, machine: Mapping[str, str], command: str) -> None:
+def write_table(
+    path: Path, results: Results, machine: Mapping[str, str], commands: Sequence[str]
+) -> None:
     """Write a Markdown table, with all that is needed to measure it again."""
-    lines = ["# Benchmarks", "", f"Command: `{command}`", "", "| machine | |", "|---|---|"]
+    called = ", then ".join(f"`{command}`" for command in commands)
+    lines = ["# Benchmarks", "", f"Command: {called}", "", "| machine | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in machine.items()]
     lines += ["", _row(COLUMNS), "|---" * len(COLUMNS) + "|"]
     lines += [_row(_cells(figure)) for figure in results.figures]
