@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pruneplug.ranking import count_above, kept_count, kth_largest
+from pruneplug.ranking import kept_count, shares_of_largest
 
 
 @dataclass(frozen=True)
@@ -176,20 +176,7 @@ class GlobalAllocation(Allocation):
     def share(self, weights: Sequence[Prunable], total: int, scores: Scores) -> list[int]:
         """Count what of each weight lies above the common threshold; ties go to the first."""
         values = [np.ravel(scores(i)) for i in range(len(weights))]
-        threshold = kth_largest(values, total)
-        counts = [count_above(flat, threshold) for flat in values]
-        above, tied = [count for count, _ in counts], [count for _, count in counts]
-        return _at_least_one(_fill(above, tied, total - sum(above)))
-
-
-def _fill(counts: list[int], room: list[int], extra: int) -> list[int]:
-    """Add `extra` to the counts, first come first served, each up to its room."""
-    filled = []
-    for count, available in zip(counts, room, strict=True):
-        taken = min(available, extra)
-        extra -= taken
-        filled.append(count + taken)
-    return filled
+        return _at_least_one(shares_of_largest(values, total))
 
 
 def _at_least_one(counts: list[int]) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.ranking import in_parts, kth_largest, magnitude_bits
+from pruneplug import ranking
 
 # A NumPy array or a tensor of the Keras backend: both are indexed and compared the same way.
 Array = Any
@@ -22,44 +22,37 @@ def _namespace(x: Array) -> Any:
     return np if isinstance(x, np.ndarray) else keras.ops
 
 
-def finite(weights: Array) -> Array:
-    """Return the weights themselves.
-
-    Raises:
-        FloatingPointError: A weight is NaN or infinite: no order, and so no mask, exists then.
-    """
-    # NaN and infinity both outlast the maximum, so one reduction finds either.
-    if isinstance(weights, np.ndarray):
-        largest = max(bits.max() for _, bits in in_parts(weights.reshape(-1))).view(weights.dtype)
-    else:
-        largest = keras.ops.max(keras.ops.abs(weights))
-    if not np.isfinite(float(largest)):
-        raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")
-    return weights
-
-
 def magnitudes(weights: Array) -> Array:
     """Return |weights|.
 
     Raises:
-        FloatingPointError: A weight is NaN or infinite.
+        FloatingPointError: A weight is NaN or infinite: no order, and so no mask, exists then.
     """
-    return _namespace(weights).abs(finite(weights))
+    if isinstance(weights, np.ndarray):
+        ranking.check_finite(weights.reshape(-1))
+        return np.abs(weights)
+    magnitude = keras.ops.abs(weights)
+    # NaN and infinity both outlast the maximum: of all values, it alone is brought to the host.
+    ranking.check_finite(np.array([float(keras.ops.max(magnitude))]))
+    return magnitude
 
 
 def topk_mask(scores: Array, kept: int) -> tuple[Array, Array]:
     """Keep the `kept` largest magnitudes; of equal ones, those with the lowest flat index.
 
     Args:
-        scores: Finite values of any sign, any shape.
+        scores: Values of any sign, any shape.
         kept: How many survive, from 1 to the number of values.
 
     Returns:
         The mask (boolean, same shape, exactly `kept` of it True) and the threshold: the smallest
         magnitude that survives (a scalar).
+
+    Raises:
+        FloatingPointError: A value is NaN or infinite.
     """
     flat = _namespace(scores).reshape(scores, (-1,))
-    choose = _topk_flat_host if isinstance(scores, np.ndarray) else _topk_flat_device
+    choose = ranking.largest if isinstance(scores, np.ndarray) else _topk_flat_device
     mask, threshold = choose(flat, kept)
     return _namespace(mask).reshape(mask, scores.shape), threshold
 
@@ -69,24 +62,8 @@ def count(mask: Array) -> int:
     return int(_namespace(mask).count_nonzero(mask))
 
 
-def _topk_flat_host(flat: np.ndarray, kept: int) -> tuple[np.ndarray, Any]:
-    threshold = kth_largest([flat], kept)
-    least, mask = magnitude_bits(threshold), np.empty(flat.shape, bool)
-    for start, bits in in_parts(flat):
-        np.greater_equal(bits, least, out=mask[start : start + bits.size])
-    surplus = np.count_nonzero(mask) - kept
-    # From the end, as the first of equal ones survive, and in parts: most may be equal.
-    for start, bits in in_parts(flat, backwards=True):
-        if not surplus:
-            break
-        tied = np.flatnonzero(bits == least)[-surplus:]
-        mask[start + tied] = False
-        surplus -= tied.size
-    return mask, threshold
-
-
 def _topk_flat_device(flat: Array, kept: int) -> tuple[Array, Array]:
-    flat = keras.ops.abs(flat)
+    flat = magnitudes(flat)
     threshold = keras.ops.top_k(flat, kept)[0][-1]
     above, tied = flat > threshold, flat == threshold
     wanted = kept - _count(above, axis=0)

@@ -26,11 +26,15 @@ class Pattern(Protocol):
         """Return a value for each unit, whose magnitude is what counts.
 
         Raises:
-            FloatingPointError: A weight is NaN or infinite.
+            FloatingPointError: A weight is NaN or infinite; `mask` finds those that get through.
         """
 
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
-        """Return the mask that keeps `kept` units (boolean, of `shape`) and the threshold."""
+        """Return the mask that keeps `kept` units (boolean, of `shape`) and the threshold.
+
+        Raises:
+            FloatingPointError: A score is NaN or infinite.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Unstructured:
 
     def scores(self, weights: Array) -> Array:
         """Return the weights themselves, for which no copy is made."""
-        return masks.finite(weights)
+        return weights
 
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
         """Keep the largest magnitudes."""

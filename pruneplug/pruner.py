@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import keras
@@ -137,12 +138,16 @@ class Pruner:
             max(group.schedule.due_steps(after, self.step + 1), default=None)
             for group in self._groups
         ]
-        for group, step in zip(self._groups, due, strict=True):
-            if step is not None:
-                group.update(step)
-        self._plan([group for group in self._groups if group.wake <= self.step + 1])
         latest = max((step for step in due if step is not None), default=None)
-        return None if latest is None else PruningEvent(latest, self.weights())
+        event = None
+        if latest is not None:
+            standing = (
+                group.weights() if step is None else group.update(step)
+                for group, step in zip(self._groups, due, strict=True)
+            )
+            event = PruningEvent(latest, tuple(chain.from_iterable(standing)))
+        self._plan([group for group in self._groups if group.wake <= self.step + 1])
+        return event
 
     def _plan(self, groups: Iterable[_Group]) -> None:
         for group in groups:
@@ -167,7 +172,7 @@ class _Group:
         last = max(self.schedule.due_steps(0, step + 1), default=None) if step else None
         self.applied = 0.0 if last is None else self.schedule.sparsity(last)
 
-    def update(self, step: int) -> None:
+    def update(self, step: int) -> Iterator[WeightSparsity]:
         """Compute the masks due at `step` from the weights as they are, and apply them."""
         sparsity = self.schedule.sparsity(step)
         # All masks are computed before one is changed: a NaN leaves them as they were.
@@ -178,6 +183,7 @@ class _Group:
         for layer in self.layers:
             layer.apply_masks()
         self.applied = sparsity
+        return self._standing(updates)
 
     def _masks(self, sparsity: float) -> list[Any]:
         """Return (mask, threshold) for each weight that trains."""
@@ -224,16 +230,23 @@ class _Group:
                 variables.write(layer.step_counter.dense_step, dense_step)
 
     def weights(self) -> Iterator[WeightSparsity]:
-        for layer, name, (weight, mask, threshold) in self._named():
-            kept, size = masks.count(variables.read(mask)), math.prod(weight.shape)
-            sparsity = 1.0 - kept / size
+        """Return how sparse each weight is by the mask it has."""
+        held = (of_weight[1:] for _, _, of_weight in self._named())
+        return self._standing(tuple(map(variables.read, pair)) for pair in held)
+
+    def _standing(self, updates: Iterable[Any]) -> Iterator[WeightSparsity]:
+        """Return how sparse each weight is by its (mask, threshold)."""
+        for (layer, name, (weight, *_)), new in zip(self._named(), updates, strict=True):
+            mask, threshold = new
+            kept = masks.count(mask)
+            sparsity = 1.0 - kept / math.prod(weight.shape)
             yield WeightSparsity(
                 name=name,
                 shape=tuple(weight.shape),
                 target=self._target(layer, sparsity),
                 sparsity=sparsity,
                 kept=kept,
-                threshold=float(variables.read(threshold)),
+                threshold=float(threshold),
             )
 
     def _target(self, layer: PruneLowMagnitude, sparsity: float) -> float:

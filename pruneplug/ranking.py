@@ -1,15 +1,16 @@
-"""How many survive, and where the line runs: what masks and allocations share, on NumPy alone."""
+"""How many survive, and which: what masks and allocations share, on NumPy alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 # How many values fit into a processor's cache together with what is computed from them.
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 
 # One in so many values is looked at to guess where the line runs.
 SAMPLED = 256
@@ -29,81 +30,143 @@ def kept_count(size: int, sparsity: float) -> int:
     return min(max(int(np.rint(np.float32(size) * density)), 1), size)
 
 
-def magnitude_bits(values: np.ndarray) -> np.ndarray:
+def magnitude_bits(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return |values| of floats as the unsigned integers of the same bits: a copy.
 
     Non-negative floats are in the same order as their bits, and integers of every width are
     compared and sorted quickly, unlike float16 and bfloat16.
     """
-    bits = values.view(f"u{values.itemsize}")
-    return bits & (np.iinfo(bits.dtype).max >> 1)
+    bits: np.ndarray = values.view(f"u{values.itemsize}")
+    magnitudes: np.ndarray = np.bitwise_and(bits, np.iinfo(bits.dtype).max >> 1, out=out)
+    return magnitudes
 
 
-def in_parts(flat: np.ndarray, backwards: bool = False) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield where each part of an array of rank 1 begins, and the bits of its magnitudes.
-
-    No copy of all values is ever made, and each part is in the cache when it is looked at again.
-    """
-    starts = range(0, flat.size, CHUNK)
-    for start in reversed(starts) if backwards else starts:
-        yield start, magnitude_bits(flat[start : start + CHUNK])
+def check_finite(flat: np.ndarray) -> None:
+    """Raise FloatingPointError for NaN and infinity: no order, and so no mask, exists then."""
+    for _, bits in _in_parts(flat):
+        _check_largest(bits.max(), flat.dtype)
 
 
-def kth_largest(arrays: Sequence[np.ndarray], k: int) -> Any:
-    """Return the k-th largest magnitude of all values together (a scalar of their common dtype).
+def largest(flat: np.ndarray, k: int) -> tuple[np.ndarray, Any]:
+    """Find the k largest magnitudes; of equal ones, the first.
 
     Args:
-        arrays: Finite values, each array of rank 1.
+        flat: Values of any sign, of rank 1.
         k: From 1 to the number of values.
+
+    Returns:
+        Where they are (boolean, exactly k of it True), and the smallest of them (a scalar).
+
+    Raises:
+        FloatingPointError: A value is NaN or infinite.
+    """
+    least, (split,) = _rank([flat], k)
+    return split.first_from(least, k), least.view(flat.dtype)
+
+
+def shares_of_largest(arrays: Sequence[np.ndarray], k: int) -> list[int]:
+    """Return how many of the k largest magnitudes of all arrays are in each; ties go to the first.
+
+    Args:
+        arrays: Values of any sign, each array of rank 1.
+        k: From 1 to the number of values.
+
+    Raises:
+        FloatingPointError: A value is NaN or infinite.
     """
     dtype = np.result_type(*{array.dtype for array in arrays})
-    values = [array.astype(dtype, copy=False) for array in arrays]
-    found = _kth_in_bracket(values, k) if sum(map(len, values)) > CHUNK else None
-    return (_kth_of_all(values, k) if found is None else found).view(dtype)
+    least, splits = _rank([array.astype(dtype, copy=False) for array in arrays], k)
+    counts = [split.count_from(least) for split in splits]
+    left = k - sum(above for above, _ in counts)
+    shares = []
+    for above, tied in counts:
+        taken = min(tied, left)
+        left -= taken
+        shares.append(above + taken)
+    return shares
 
 
-def count_above(flat: np.ndarray, magnitude: Any) -> tuple[int, int]:
-    """Return how many of the values, of rank 1, have a larger magnitude, and how many this one."""
-    values, bits = [flat.astype(magnitude.dtype, copy=False)], magnitude_bits(magnitude)
-    return sum(_count(part > bits) for part in _parts(values)), _count_equal(values, bits)
+@dataclass(frozen=True)
+class _Split:
+    """An array's values apart: some certainly above the line, and those where it must be drawn.
 
-
-def _count(condition: np.ndarray) -> int:
-    return int(np.count_nonzero(condition))
-
-
-def _kth_of_all(values: Sequence[np.ndarray], k: int) -> Any:
-    # np.partition takes a hundred times as long where half of the values are the same, and pruned
-    # weights are zeros for the most part.
-    nonzero = np.concatenate([part[part != 0] for part in _parts(values)])
-    return _kth(nonzero, k) if k <= nonzero.size else nonzero.dtype.type(0)
-
-
-def _kth(bits: np.ndarray, k: int) -> Any:
-    return np.partition(bits, bits.size - k)[bits.size - k]
-
-
-def _kth_in_bracket(values: Sequence[np.ndarray], k: int) -> Any | None:
-    """Return the k-th largest in one pass over all values, or None in the rare case of bad luck.
-
-    The pass counts what is above a bracket around the value sought and collects what is inside;
-    ranks say whether the value is in there. Floyd and Rivest, Expected time bounds for selection
-    (1975), https://doi.org/10.1145/360680.360691
+    Args:
+        near: Where it must be drawn: values, or the bits of their magnitudes.
+        positions: Of these in the array, in its order; None for the array itself.
+        above: Boolean, where the array's values are above all of these; None for nowhere.
+        count: How many values are above.
     """
-    low, high = _bracket(values, k)
-    above, inside = 0, []
-    for part in _parts(values):
-        upper = part >= high
-        above += _count(upper)
-        inside.append(part[np.flatnonzero((part > low) > upper)])  # twice as fast as the mask
-    candidates, rank = np.concatenate(inside), k - above
-    # Where many values are equal, an end of the bracket is that value: it is not inside.
+
+    near: np.ndarray
+    positions: np.ndarray | None = None
+    above: np.ndarray | None = None
+    count: int = 0
+
+    def count_from(self, least: Any) -> tuple[int, int]:
+        """Return how many values are larger than the bits `least`, and how many equal."""
+        larger = sum(_count(bits > least) for _, bits in _in_parts(self.near))
+        return self.count + larger, _count_equal([self.near], least)
+
+    def first_from(self, least: Any, k: int) -> np.ndarray:
+        """Return where the k values from the bits `least` on are; of equal ones, the first."""
+        mask = _first_from(self.near, least, k - self.count)
+        if self.positions is None or self.above is None:
+            return mask
+        self.above[self.positions[mask]] = True
+        return self.above
+
+
+def _rank(values: Sequence[np.ndarray], k: int) -> tuple[Any, list[_Split]]:
+    """Return the bits of the k-th largest magnitude of all, and the arrays split around it."""
+    size = sum(map(len, values))
+    if size > CHUNK:
+        low, high = _bracket(values, k)
+        splits = [_split(array, low, high) for array in values]
+        candidates = np.concatenate([split.near for split in splits])
+        rank = k - sum(split.count for split in splits)
+        if 1 <= rank <= candidates.size:
+            return _kth(candidates, rank), splits
+        least = _end_of_bracket(values, low, high, rank, candidates.size)
+    else:
+        for array in values:
+            check_finite(array)
+        least = None
+    least = _kth_of_all(values, k) if least is None else least
+    return least, [_Split(array) for array in values]
+
+
+def _split(flat: np.ndarray, low: Any, high: Any) -> _Split:
+    """Compare an array with a bracket in one pass: what is above it, and what is inside.
+
+    Floyd and Rivest, Expected time bounds for selection (1975),
+    https://doi.org/10.1145/360680.360691
+    """
+    above = np.empty(flat.size, bool)
+    positions, near = [np.empty(0, int)], [np.empty(0, low.dtype)]
+    # Memory that is used again stays in the cache.
+    scratch, inside = np.empty(CHUNK, low.dtype), np.empty(CHUNK, bool)
+    for start, bits in _in_parts(flat, scratch):
+        _check_largest(bits.max(), flat.dtype)
+        upper, within = above[start : start + bits.size], inside[: bits.size]
+        np.greater_equal(bits, high, out=upper)
+        np.greater(np.greater(bits, low, out=within), upper, out=within)
+        found = np.flatnonzero(within)  # twice as fast as by the mask
+        positions.append(found + start)
+        near.append(bits[found])
+    return _Split(np.concatenate(near), np.concatenate(positions), above, _count(above))
+
+
+def _end_of_bracket(
+    values: Sequence[np.ndarray], low: Any, high: Any, rank: int, inside: int
+) -> Any | None:
+    """Return the end of the bracket that the value is, or None in the rare case of bad luck.
+
+    Where many values are equal, an end of the bracket is that value: it is not inside.
+    """
     if rank < 1:
         return high if rank + _count_equal(values, high) >= 1 else None
-    if rank > candidates.size:
-        found = low < high and rank <= candidates.size + _count_equal(values, low)
-        return low if found else None
-    return _kth(candidates, rank)
+    found = low < high and rank <= inside + _count_equal(values, low)
+    return low if found else None
 
 
 def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
@@ -124,9 +187,55 @@ def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     return low, high
 
 
+def _kth_of_all(values: Sequence[np.ndarray], k: int) -> Any:
+    # np.partition takes a hundred times as long where half of the values are the same, and pruned
+    # weights are zeros for the most part.
+    nonzero = np.concatenate([bits[bits != 0] for a in values for _, bits in _in_parts(a)])
+    return _kth(nonzero, k) if k <= nonzero.size else nonzero.dtype.type(0)
+
+
+def _kth(bits: np.ndarray, k: int) -> Any:
+    return np.partition(bits, bits.size - k)[bits.size - k]
+
+
+def _first_from(flat: np.ndarray, least: Any, kept: int) -> np.ndarray:
+    """Return where the bits of magnitudes reach `least`, without the last that are too many."""
+    mask = np.empty(flat.size, bool)
+    for start, bits in _in_parts(flat):
+        np.greater_equal(bits, least, out=mask[start : start + bits.size])
+    surplus = _count(mask) - kept
+    # From the end, as the first of equal ones survive, and in parts: most may be equal.
+    for start, bits in _in_parts(flat, backwards=True):
+        if not surplus:
+            break
+        tied = np.flatnonzero(bits == least)[-surplus:]
+        mask[start + tied] = False
+        surplus -= tied.size
+    return mask
+
+
+def _in_parts(
+    flat: np.ndarray, out: np.ndarray | None = None, backwards: bool = False
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield where each part of an array of rank 1 begins, and the bits of its magnitudes.
+
+    No copy of all values is ever made, and each part is in the cache when it is looked at again.
+    """
+    starts = range(0, flat.size, CHUNK)
+    for start in reversed(starts) if backwards else starts:
+        part = flat[start : start + CHUNK]
+        yield start, magnitude_bits(part, None if out is None else out[: part.size])
+
+
+def _count(condition: np.ndarray) -> int:
+    return int(np.count_nonzero(condition))
+
+
 def _count_equal(values: Sequence[np.ndarray], bits: Any) -> int:
-    return sum(_count(part == bits) for part in _parts(values))
+    return sum(_count(part == bits) for array in values for _, part in _in_parts(array))
 
 
-def _parts(values: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    return (part for array in values for _, part in in_parts(array))
+def _check_largest(bits: Any, dtype: np.dtype) -> None:
+    # NaN and infinity have the largest bits, so the maximum finds either.
+    if not math.isfinite(bits.view(dtype)):
+        raise FloatingPointError("weights must be finite to be pruned; got NaN or infinity.")

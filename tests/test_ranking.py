@@ -1,4 +1,4 @@
-"""The k-th largest of any values is the one that sorting finds."""
+"""The largest of any values are those that sorting finds."""
 
 from collections.abc import Callable
 from itertools import combinations_with_replacement
@@ -40,6 +40,14 @@ def by_sorting(flat: np.ndarray, k: int) -> bytes:
     return bytes(np.sort(ranking.magnitude_bits(flat))[flat.size - k].tobytes())
 
 
+def first_of_sorted(flat: np.ndarray, k: int) -> np.ndarray:
+    """Return where the k largest magnitudes are; of equal ones, the first."""
+    bits = ranking.magnitude_bits(flat).astype(np.int64)
+    mask = np.zeros(flat.size, bool)
+    mask[np.argsort(-bits, kind="stable")[:k]] = True
+    return mask
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data(), size=st.integers(1, 2000), dtype=st.sampled_from(DTYPES))
 @settings(deadline=None, max_examples=60)
@@ -53,9 +61,13 @@ def test_finds_what_sorting_finds(
         # Small chunks and samples: brackets that miss are common, and must do no harm.
         patch.setattr(ranking, "CHUNK", data.draw(st.sampled_from([1, 50, 10_000])))
         patch.setattr(ranking, "SAMPLED", data.draw(st.sampled_from([1, 4, 50])))
-        found = ranking.kth_largest(np.split(flat, cuts), k)
-    assert found.dtype == dtype
-    assert found.tobytes() == by_sorting(flat, k)
+        mask, least = ranking.largest(flat, k)
+        shares = ranking.shares_of_largest(np.split(flat, cuts), k)
+    assert least.dtype == dtype
+    assert least.tobytes() == by_sorting(flat, k)
+    expected = first_of_sorted(flat, k)
+    np.testing.assert_array_equal(mask, expected)
+    assert shares == [part.sum() for part in np.split(expected, cuts)]
 
 
 def test_a_bracket_holds_the_value_or_says_that_it_does_not(
@@ -65,11 +77,17 @@ def test_a_bracket_holds_the_value_or_says_that_it_does_not(
     bits = ranking.magnitude_bits(flat)
     monkeypatch.setattr(ranking, "CHUNK", 4)
     ends = [*np.unique(bits), np.uint32(2**32 - 1)]
+    everything = []
+    monkeypatch.setattr(
+        ranking, "_kth_of_all", lambda values, k: everything.append(k) or np.sort(bits)[-k]
+    )
     for bracket in combinations_with_replacement(ends, 2):
         monkeypatch.setattr(ranking, "_bracket", lambda values, k, bracket=bracket: bracket)
         for k, value in enumerate(np.sort(bits)[::-1], 1):
+            everything.clear()
+            np.testing.assert_array_equal(ranking.largest(flat, k)[0], first_of_sorted(flat, k))
             inside = bracket[0] <= value <= bracket[1]
-            assert ranking._kth_in_bracket([flat], k) == (value if inside else None)
+            assert everything == ([] if inside else [k])
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -80,7 +98,10 @@ def test_large_arrays_are_never_partitioned_whole(
     flat = values(shape, LARGE, dtype)
     monkeypatch.setattr(ranking, "_kth_of_all", None)
     for k in (1, LARGE // 10, LARGE // 5, LARGE // 2, LARGE - 1, LARGE):
-        assert ranking.kth_largest([flat], k).tobytes() == by_sorting(flat, k)
+        mask, least = ranking.largest(flat, k)
+        assert least.tobytes() == by_sorting(flat, k)
+        np.testing.assert_array_equal(mask, first_of_sorted(flat, k))
+        assert ranking.shares_of_largest([flat], k) == [k]
 
 
 @pytest.fixture
@@ -98,7 +119,7 @@ def partitioned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_only_a_bracket_of_many_values_is_partitioned(
     k: int, most: float, partitioned: list[int]
 ) -> None:
-    ranking.kth_largest([values("normal", LARGE, np.dtype(np.float32))], k)
+    ranking.largest(values("normal", LARGE, np.dtype(np.float32)), k)
     # Of a sample of 1/256, seven standard deviations of the rank: 6 and 8 % in the middle.
     assert len(partitioned) == 1
     assert 0 < partitioned[0] <= most * LARGE
@@ -106,23 +127,31 @@ def test_only_a_bracket_of_many_values_is_partitioned(
 
 @pytest.mark.parametrize("size", [ranking.CHUNK - 1, ranking.CHUNK])
 def test_a_chunk_of_values_is_partitioned_at_once(size: int, partitioned: list[int]) -> None:
-    ranking.kth_largest([values("normal", size, np.dtype(np.float32))], size // 2)
+    ranking.largest(values("normal", size, np.dtype(np.float32)), size // 2)
     assert partitioned == [size]
 
 
 def test_zeros_are_not_partitioned(partitioned: list[int]) -> None:
     flat = values("pruned", 1000, np.dtype(np.float32))
     nonzero = np.count_nonzero(flat)
-    assert ranking.kth_largest([flat], nonzero) == np.abs(flat[flat != 0]).min()
-    assert ranking.kth_largest([flat], nonzero + 1) == 0
+    assert ranking.largest(flat, nonzero)[1] == np.abs(flat[flat != 0]).min()
+    assert ranking.largest(flat, nonzero + 1)[1] == 0
     assert partitioned == [nonzero]
 
 
 def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
     parts = [np.array([1, -3], np.float16), np.array([-2.5, 0.5], np.float32)]
-    found = ranking.kth_largest(parts, 2)
-    assert (found, found.dtype) == (2.5, np.float32)
-    assert [ranking.count_above(part, found) for part in parts] == [(1, 0), (0, 1)]
+    assert [ranking.shares_of_largest(parts, k) for k in (1, 2, 3)] == [[1, 0], [1, 1], [2, 1]]
+
+
+@pytest.mark.parametrize("size", [10, LARGE])
+@pytest.mark.parametrize("wrong", [np.nan, -np.inf])
+def test_what_is_not_finite_has_no_rank(size: int, wrong: float) -> None:
+    flat = values("normal", size, np.dtype(np.float32))
+    flat[size // 2] = wrong
+    for search in (lambda: ranking.largest(flat, 1), lambda: ranking.shares_of_largest([flat], 1)):
+        with pytest.raises(FloatingPointError, match="must be finite"):
+            search()
 
 
 @pytest.mark.parametrize("shape", ["few values", "pruned", "zeros", "one of many"])
