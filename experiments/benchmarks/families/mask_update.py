@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
 
 import pruneplug
-from pruneplug.masks import finite, topk_mask
+from pruneplug.masks import topk_mask
 from pruneplug.ranking import kept_count
 
 from ..effort import Effort
@@ -36,7 +36,7 @@ def _one_tensor(effort: Effort, results: Results) -> None:
     kept = kept_count(weights.size, SPARSITY)
     samples = interleave(
         {
-            "mask": partial(seconds, lambda: topk_mask(finite(weights), kept)),
+            "mask": partial(seconds, lambda: topk_mask(weights, kept)),
             "update": update_window(stacked(1, SIDE), SPARSITY),
             "TFMOT mask": partial(seconds, _tfmot_mask(weights)),
             "TFMOT update": _tfmot_update(weights),
