@@ -26,7 +26,7 @@ class Pattern(Protocol):
         """Return a value for each unit, whose magnitude is what counts.
 
         Raises:
-            FloatingPointError: A weight is NaN or infinite; `mask` finds those that get through.
+            FloatingPointError: A weight is NaN or infinite, unless that is left to `mask`.
         """
 
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -134,20 +133,26 @@ class Pruner:
 
     def _update(self, after: int) -> PruningEvent | None:
         """Make the updates due in (after, step + 1], of several the last, in each group."""
-        due = [
-            max(group.schedule.due_steps(after, self.step + 1), default=None)
-            for group in self._groups
-        ]
-        latest = max((step for step in due if step is not None), default=None)
-        event = None
-        if latest is not None:
-            standing = (
-                group.weights() if step is None else group.update(step)
-                for group, step in zip(self._groups, due, strict=True)
-            )
-            event = PruningEvent(latest, tuple(chain.from_iterable(standing)))
+        due: dict[_Group, int] = {}
+        for group in self._groups:
+            step = max(group.schedule.due_steps(after, self.step + 1), default=None)
+            if step is not None:
+                due[group] = step
+        event = self._make(due) if due else None
         self._plan([group for group in self._groups if group.wake <= self.step + 1])
         return event
+
+    def _make(self, due: Mapping[_Group, int]) -> PruningEvent:
+        """Update the masks of each group to what is due in it."""
+        # All masks are computed before one is changed: a NaN leaves them as they were.
+        updates = {group: group.masks(step) for group, step in due.items()}
+        weights: list[WeightSparsity] = []
+        for group in self._groups:
+            if group in due:
+                weights += group.apply(due[group], updates[group])
+            else:
+                weights += group.weights()
+        return PruningEvent(max(due.values()), tuple(weights))
 
     def _plan(self, groups: Iterable[_Group]) -> None:
         for group in groups:
@@ -172,21 +177,9 @@ class _Group:
         last = max(self.schedule.due_steps(0, step + 1), default=None) if step else None
         self.applied = 0.0 if last is None else self.schedule.sparsity(last)
 
-    def update(self, step: int) -> Iterator[WeightSparsity]:
-        """Compute the masks due at `step` from the weights as they are, and apply them."""
+    def masks(self, step: int) -> list[Any]:
+        """Compute the (mask, threshold) due at `step` for each weight, as the weights are."""
         sparsity = self.schedule.sparsity(step)
-        # All masks are computed before one is changed: a NaN leaves them as they were.
-        updates = self._masks(sparsity)
-        for (_, _, (_, *held)), new in zip(self._named(), updates, strict=True):
-            for variable, value in zip(held, new, strict=True):
-                variables.write(variable, value)
-        for layer in self.layers:
-            layer.apply_masks()
-        self.applied = sparsity
-        return self._standing(updates)
-
-    def _masks(self, sparsity: float) -> list[Any]:
-        """Return (mask, threshold) for each weight that trains."""
         pruned = list(self._named())
 
         def scores(index: int) -> Any:
@@ -208,6 +201,16 @@ class _Group:
             layer.pattern.mask(held.pop(i) if i in held else scores(i), kept[i], weight.shape)
             for i, (layer, _, (weight, *_)) in enumerate(pruned)
         ]
+
+    def apply(self, step: int, updates: Sequence[Any]) -> Iterator[WeightSparsity]:
+        """Make `masks(step)` the model's, and return how sparse each weight is then."""
+        for (_, _, (_, *held)), new in zip(self._named(), updates, strict=True):
+            for variable, value in zip(held, new, strict=True):
+                variables.write(variable, value)
+        for layer in self.layers:
+            layer.apply_masks()
+        self.applied = self.schedule.sparsity(step)
+        return self._standing(updates)
 
     def _named(self) -> Iterator[tuple[PruneLowMagnitude, str, tuple[keras.Variable, ...]]]:
         """Yield layer, "<layer>/<weight>" and variables of each weight that trains."""

@@ -55,13 +55,14 @@ def largest(flat: np.ndarray, k: int) -> tuple[np.ndarray, Any]:
         k: From 1 to the number of values.
 
     Returns:
-        Where they are (boolean, exactly k of it True), and the smallest of them (a scalar).
+        Where they are (boolean, exactly k of it True), and the threshold: the smallest of them
+        (a scalar).
 
     Raises:
         FloatingPointError: A value is NaN or infinite.
     """
-    least, (split,) = _rank([flat], k)
-    return split.first_from(least, k), least.view(flat.dtype)
+    threshold, (split,) = _search([flat], k)
+    return split.take(threshold, k), threshold.view(flat.dtype)
 
 
 def shares_of_largest(arrays: Sequence[np.ndarray], k: int) -> list[int]:
@@ -75,8 +76,8 @@ def shares_of_largest(arrays: Sequence[np.ndarray], k: int) -> list[int]:
         FloatingPointError: A value is NaN or infinite.
     """
     dtype = np.result_type(*{array.dtype for array in arrays})
-    least, splits = _rank([array.astype(dtype, copy=False) for array in arrays], k)
-    counts = [split.count_from(least) for split in splits]
+    threshold, splits = _search([array.astype(dtype, copy=False) for array in arrays], k)
+    counts = [split.count_from(threshold) for split in splits]
     left = k - sum(above for above, _ in counts)
     shares = []
     for above, tied in counts:
@@ -86,14 +87,14 @@ def shares_of_largest(arrays: Sequence[np.ndarray], k: int) -> list[int]:
     return shares
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Split:
-    """An array's values apart: some certainly above the line, and those where it must be drawn.
+    """An array's values apart: those certainly above the threshold, and those near it.
 
     Args:
-        near: Where it must be drawn: values, or the bits of their magnitudes.
+        near: The values near it, or the bits of their magnitudes.
         positions: Of these in the array, in its order; None for the array itself.
-        above: Boolean, where the array's values are above all of these; None for nowhere.
+        above: Boolean, where the array's other values exceed all of these; None for nowhere.
         count: How many values are above.
     """
 
@@ -102,44 +103,47 @@ class _Split:
     above: np.ndarray | None = None
     count: int = 0
 
-    def count_from(self, least: Any) -> tuple[int, int]:
-        """Return how many values are larger than the bits `least`, and how many equal."""
-        larger = sum(_count(bits > least) for _, bits in _in_parts(self.near))
-        return self.count + larger, _count_equal([self.near], least)
+    def count_from(self, threshold: Any) -> tuple[int, int]:
+        """Return how many values are larger than the bits `threshold`, and how many equal."""
+        larger = sum(_count(bits > threshold) for _, bits in _in_parts(self.near))
+        return self.count + larger, _count_equal([self.near], threshold)
 
-    def first_from(self, least: Any, k: int) -> np.ndarray:
-        """Return where the k values from the bits `least` on are; of equal ones, the first."""
-        mask = _first_from(self.near, least, k - self.count)
+    def take(self, threshold: Any, k: int) -> np.ndarray:
+        """Return where the k values from the bits `threshold` on are, in the memory of `above`."""
+        mask = _first_from(self.near, threshold, k - self.count)
         if self.positions is None or self.above is None:
             return mask
         self.above[self.positions[mask]] = True
         return self.above
 
 
-def _rank(values: Sequence[np.ndarray], k: int) -> tuple[Any, list[_Split]]:
-    """Return the bits of the k-th largest magnitude of all, and the arrays split around it."""
+def _search(values: Sequence[np.ndarray], k: int) -> tuple[Any, list[_Split]]:
+    """Return the bits of the k-th largest magnitude of all, and the arrays split around it.
+
+    Floyd and Rivest, Expected time bounds for selection (1975),
+    https://doi.org/10.1145/360680.360691
+    """
+    whole = [_Split(array) for array in values]
     size = sum(map(len, values))
-    if size > FEW:
-        low, high = _bracket(values, k)
-        splits = [_split(array, low, high) for array in values]
-        candidates = np.concatenate([split.near for split in splits])
-        rank = k - sum(split.count for split in splits)
-        if 1 <= rank <= candidates.size:
-            return _kth(candidates, rank), splits
-        least = _end_of_bracket(values, low, high, rank, candidates.size)
-    else:
+    if size <= FEW:
         for array in values:
             check_finite(array)
-        least = None
-    least = _kth_of_all(values, k) if least is None else least
-    return least, [_Split(array) for array in values]
+        return _kth_of_all(values, k), whole
+    low, high = _bracket(values, k)
+    splits = [_split(array, low, high) for array in values]
+    near = np.concatenate([split.near for split in splits])
+    rank = k - sum(split.count for split in splits)
+    if 1 <= rank <= near.size:
+        return _kth(near, rank), splits
+    threshold = _end_of_bracket(values, low, high, rank, near.size)
+    return _kth_of_all(values, k) if threshold is None else threshold, whole
 
 
 def _split(flat: np.ndarray, low: Any, high: Any) -> _Split:
     """Compare an array with a bracket in one pass: what is above it, and what is inside.
 
-    Floyd and Rivest, Expected time bounds for selection (1975),
-    https://doi.org/10.1145/360680.360691
+    Raises:
+        FloatingPointError: A value is NaN or infinite.
     """
     above = np.empty(flat.size, bool)
     positions, near = [np.empty(0, int)], [np.empty(0, low.dtype)]
@@ -149,7 +153,8 @@ def _split(flat: np.ndarray, low: Any, high: Any) -> _Split:
         _check_largest(bits.max(), flat.dtype)
         upper, within = above[start : start + bits.size], inside[: bits.size]
         np.greater_equal(bits, high, out=upper)
-        np.greater(np.greater(bits, low, out=within), upper, out=within)
+        np.greater(bits, low, out=within)
+        np.greater(within, upper, out=within)  # of two conditions: the first and not the second
         found = np.flatnonzero(within)  # twice as fast as by the mask
         positions.append(found + start)
         near.append(bits[found])
@@ -169,8 +174,8 @@ def _end_of_bracket(
     return low if found else None
 
 
-def sample_size(size: int) -> int:
-    """Return how many of `size` values are looked at to guess where the line runs.
+def _sample_size(size: int) -> int:
+    """Return how many of `size` values are looked at to guess the threshold.
 
     What to sort and what then lies in the bracket grow alike, as Floyd and Rivest advise.
     """
@@ -180,7 +185,7 @@ def sample_size(size: int) -> int:
 def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     """Return two values with the k-th largest most likely between them, ends included."""
     size = sum(map(len, values))
-    count = sample_size(size)
+    count = _sample_size(size)
     # A seed makes the sample the same in each run; a stride instead could be in step with a layer.
     random = np.random.default_rng(0)
     counts = random.multinomial(count, [array.size / size for array in values])
@@ -206,17 +211,17 @@ def _kth(bits: np.ndarray, k: int) -> Any:
     return np.partition(bits, bits.size - k)[bits.size - k]
 
 
-def _first_from(flat: np.ndarray, least: Any, kept: int) -> np.ndarray:
-    """Return where the bits of magnitudes reach `least`, without the last that are too many."""
+def _first_from(flat: np.ndarray, threshold: Any, kept: int) -> np.ndarray:
+    """Return where the bits of magnitudes reach `threshold`; of equal ones, as many as to keep."""
     mask = np.empty(flat.size, bool)
     for start, bits in _in_parts(flat):
-        np.greater_equal(bits, least, out=mask[start : start + bits.size])
+        np.greater_equal(bits, threshold, out=mask[start : start + bits.size])
     surplus = _count(mask) - kept
     # From the end, as the first of equal ones survive, and in parts: most may be equal.
     for start, bits in _in_parts(flat, backwards=True):
         if not surplus:
             break
-        tied = np.flatnonzero(bits == least)[-surplus:]
+        tied = np.flatnonzero(bits == threshold)[-surplus:]
         mask[start + tied] = False
         surplus -= tied.size
     return mask
@@ -228,6 +233,7 @@ def _in_parts(
     """Yield where each part of an array of rank 1 begins, and the bits of its magnitudes.
 
     No copy of all values is ever made, and each part is in the cache when it is looked at again.
+    Parts in the memory `out` last until the next one.
     """
     starts = range(0, flat.size, CHUNK)
     for start in reversed(starts) if backwards else starts:

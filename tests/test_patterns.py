@@ -77,11 +77,14 @@ def test_masks_are_nested_in_sparsity(
 
 @every_pattern
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_refused(pattern: Pattern, wrong: float) -> None:
+@pytest.mark.parametrize("path", [np.asarray, keras.ops.convert_to_tensor], ids=["host", "device"])
+def test_weights_that_are_not_finite_are_refused(
+    pattern: Pattern, wrong: float, path: Callable[[Any], Any]
+) -> None:
     weights = _weights((4, 6), 0)
     weights[2, 3] = wrong
     with pytest.raises(FloatingPointError, match="must be finite"):
-        _mask(pattern, weights, 0.5)
+        _mask(pattern, path(weights), 0.5)
 
 
 @law

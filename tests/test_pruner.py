@@ -298,6 +298,37 @@ def test_a_weight_that_is_not_finite_stops_the_update_and_changes_no_mask(wrong:
     np.testing.assert_array_equal(_mask(model), before)
 
 
+def test_a_weight_that_is_not_finite_changes_no_mask_of_another_schedule() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            prune(keras.layers.Dense(4), ConstantSparsity(0.5, 2)),
+            prune(keras.layers.Dense(4), ConstantSparsity(0.75, 2)),
+        ]
+    )
+    pruner = Pruner(model)
+    pruner.start()
+    model.layers[1].layer.kernel.assign(np.full((4, 4), np.nan, np.float32))
+    with pytest.raises(FloatingPointError, match="must be finite to be pruned"):
+        pruner.advance()
+    assert [weight.sparsity for weight in pruner.weights()] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"block_size": (2, 2)}, {"sparsity_m_by_n": (2, 4)}], ids=str
+)
+def test_an_event_says_what_the_model_holds(arguments: dict[str, Any]) -> None:
+    first = prune(keras.layers.Dense(6), ConstantSparsity(0.5, 1), **arguments)
+    half = keras.layers.Dense(4, dtype="float16")
+    second = prune(half, ConstantSparsity(0.75, 2), **arguments)
+    pruner = Pruner(keras.Sequential([keras.Input((8,)), first, second]))
+    for call in (pruner.start, pruner.advance):
+        event = call()
+        # m-by-n masks are all made at step 1.
+        assert event is not None or "sparsity_m_by_n" in arguments
+        assert event is None or event.weights == pruner.weights()
+
+
 def test_m_by_n_masks_are_made_once_at_step_1_whatever_the_schedule() -> None:
     model = _model(ConstantSparsity(0.9, begin_step=50), sparsity_m_by_n=(2, 4))
     pruner = Pruner(model)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruneplug import masks, ranking
+from pruneplug import ranking
 
 DTYPES = [np.dtype(d) for d in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)]
 LARGE = 4 * ranking.CHUNK + 321
@@ -22,7 +22,7 @@ SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sorted": np.sort,
     "reversed": lambda u: -np.sort(-u),
     "periodic": lambda u: np.resize(u[:16], u.shape),
-    "in step with the sample": lambda u: np.where(np.arange(u.size) % 256, u, 4.0),
+    "outliers": lambda u: np.where(np.arange(u.size) % 256, u, 4.0),
     "pruned": lambda u: np.where(u < 0.85, 0.0, u),
     "zeros": np.zeros_like,
     "one of many": lambda u: np.where(np.arange(u.size) == u.size // 2, 1.0, 0.0),
@@ -40,11 +40,14 @@ def by_sorting(flat: np.ndarray, k: int) -> bytes:
     return bytes(np.sort(ranking.magnitude_bits(flat))[flat.size - k].tobytes())
 
 
-def first_of_sorted(flat: np.ndarray, k: int) -> np.ndarray:
-    """Return where the k largest magnitudes are; of equal ones, the first."""
-    bits = ranking.magnitude_bits(flat).astype(np.int64)
-    mask = np.zeros(flat.size, bool)
-    mask[np.argsort(-bits, kind="stable")[:k]] = True
+def in_order(flat: np.ndarray) -> np.ndarray:
+    """Return where the values are, the largest magnitude first and the first of equal ones."""
+    return np.argsort(-ranking.magnitude_bits(flat).astype(np.int64), kind="stable")
+
+
+def first_of(order: np.ndarray, k: int) -> np.ndarray:
+    mask = np.zeros(order.size, bool)
+    mask[order[:k]] = True
     return mask
 
 
@@ -62,12 +65,12 @@ def test_finds_what_sorting_finds(
         patch.setattr(ranking, "CHUNK", data.draw(st.sampled_from([1, 50, 10_000])))
         patch.setattr(ranking, "FEW", data.draw(st.sampled_from([1, 50, 10_000])))
         one_in = data.draw(st.sampled_from([1, 4, 50]))
-        patch.setattr(ranking, "sample_size", lambda size: size // one_in)
+        patch.setattr(ranking, "_sample_size", lambda size: size // one_in)
         mask, least = ranking.largest(flat, k)
         shares = ranking.shares_of_largest(np.split(flat, cuts), k)
     assert least.dtype == dtype
     assert least.tobytes() == by_sorting(flat, k)
-    expected = first_of_sorted(flat, k)
+    expected = first_of(in_order(flat), k)
     np.testing.assert_array_equal(mask, expected)
     assert shares == [part.sum() for part in np.split(expected, cuts)]
 
@@ -80,7 +83,7 @@ def test_a_bracket_holds_the_value_or_says_that_it_does_not(
     monkeypatch.setattr(ranking, "CHUNK", 4)
     monkeypatch.setattr(ranking, "FEW", 4)
     ends = [*np.unique(bits), np.uint32(2**32 - 1)]
-    everything = []
+    everything, order = [], in_order(flat)
     monkeypatch.setattr(
         ranking, "_kth_of_all", lambda values, k: everything.append(k) or np.sort(bits)[-k]
     )
@@ -88,7 +91,7 @@ def test_a_bracket_holds_the_value_or_says_that_it_does_not(
         monkeypatch.setattr(ranking, "_bracket", lambda values, k, bracket=bracket: bracket)
         for k, value in enumerate(np.sort(bits)[::-1], 1):
             everything.clear()
-            np.testing.assert_array_equal(ranking.largest(flat, k)[0], first_of_sorted(flat, k))
+            np.testing.assert_array_equal(ranking.largest(flat, k)[0], first_of(order, k))
             inside = bracket[0] <= value <= bracket[1]
             assert everything == ([] if inside else [k])
 
@@ -99,12 +102,15 @@ def test_large_arrays_are_never_partitioned_whole(
     shape: str, dtype: np.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flat = values(shape, LARGE, dtype)
+    order = in_order(flat)
     monkeypatch.setattr(ranking, "_kth_of_all", None)
     for k in (1, LARGE // 10, LARGE // 5, LARGE // 2, LARGE - 1, LARGE):
         mask, least = ranking.largest(flat, k)
-        assert least.tobytes() == by_sorting(flat, k)
-        np.testing.assert_array_equal(mask, first_of_sorted(flat, k))
-        assert ranking.shares_of_largest([flat], k) == [k]
+        expected = first_of(order, k)
+        assert least == abs(flat[order[k - 1]])
+        np.testing.assert_array_equal(mask, expected)
+        shares = ranking.shares_of_largest(np.split(flat, [LARGE // 3, LARGE // 2]), k)
+        assert shares == [p.sum() for p in np.split(expected, [LARGE // 3, LARGE // 2])]
 
 
 @pytest.fixture
@@ -147,21 +153,15 @@ def test_values_of_several_dtypes_are_ranked_in_their_common_one() -> None:
     assert [ranking.shares_of_largest(parts, k) for k in (1, 2, 3)] == [[1, 0], [1, 1], [2, 1]]
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("size", [10, LARGE])
 @pytest.mark.parametrize("wrong", [np.nan, -np.inf])
-def test_what_is_not_finite_has_no_rank(size: int, wrong: float) -> None:
-    flat = values("normal", size, np.dtype(np.float32))
-    flat[size // 2] = wrong
-    for search in (lambda: ranking.largest(flat, 1), lambda: ranking.shares_of_largest([flat], 1)):
+def test_what_is_not_finite_has_no_rank(size: int, wrong: float, dtype: np.dtype) -> None:
+    flat = values("normal", size, dtype)
+    for place in (0, size // 2, size - 1):
+        bad = flat.copy()
+        bad[place] = wrong
         with pytest.raises(FloatingPointError, match="must be finite"):
-            search()
-
-
-@pytest.mark.parametrize("shape", ["few values", "pruned", "zeros", "one of many"])
-def test_masks_of_large_weights_keep_the_first_of_equal_ones(shape: str) -> None:
-    flat = values(shape, LARGE, np.dtype(np.float32))
-    order = np.argsort(-np.abs(flat), kind="stable")
-    for kept in (1, LARGE // 5, LARGE - 1, LARGE):
-        expected = np.zeros(LARGE, bool)
-        expected[order[:kept]] = True
-        np.testing.assert_array_equal(masks.topk_mask(flat, kept)[0], expected)
+            ranking.largest(bad, 1)
+        with pytest.raises(FloatingPointError, match="must be finite"):
+            ranking.shares_of_largest(np.split(bad, [size // 3]), 1)

@@ -89,8 +89,8 @@ def copying_window(model: keras.Model) -> Callable[[], float]:
 def passes_window(model: keras.Model) -> Callable[[], float]:
     """Return a window of the passes over memory that no update of all masks can do without.
 
-    One reads the weights for the threshold, one reads them and writes a mask, a byte a weight, and
-    one reads and writes them: on one thread, into memory that was used before.
+    One reads the weights for the threshold, one reads and writes them, and writes a mask, a byte a
+    weight: on one thread, into memory that was used before.
     """
     weights = [w for w in model.get_weights() if w.ndim > 1]
     masks = [np.ones(w.shape, bool) for w in weights]
@@ -99,7 +99,7 @@ def passes_window(model: keras.Model) -> Callable[[], float]:
     def passes() -> None:
         for weight, mask, out in zip(weights, masks, written, strict=True):
             weight.max()
-            np.greater_equal(weight, 0, out=mask)
             np.copyto(out, weight)
+            mask.fill(True)
 
     return lambda: seconds(passes)
