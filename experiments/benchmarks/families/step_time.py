@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import keras
@@ -24,10 +25,6 @@ _NETWORKS = {"CNN": networks.cnn, "MLP": networks.mlp}
 _PRUNED = {"CNN": Target(1.03), "MLP": Target(1.05)}
 _TRAINER = {"CNN": Target(0.95), "MLP": Target(0.85)}
 _KNOWN = {"CNN": "TFMOT 1.28 before", "MLP": "TFMOT 1.46 before"}
-
-# Why it takes longer than at the floor: what memory would allow, and who does not get there.
-_NUMPY = "(by NumPy, operation by operation; {:.3f} at the speed of memory)"
-_TENSORFLOW = "(by TensorFlow, operation by operation; {:.3f} at the speed of memory)"
 
 
 def measure(effort: Effort) -> Results:
@@ -97,30 +94,27 @@ def _figures(network: str, frequency: int, samples: Samples, updates: Samples) -
     at = f"{network}, frequency {frequency}"
     step = _milliseconds(samples[dense]) / WINDOW
     loop = _milliseconds(samples["Trainer's loop, dense"]) / WINDOW / step
-    update, passes = (_milliseconds(updates[n]) / frequency / step for n in ("update", "passes"))
-    note = f"{pruned.split(',')[1].strip()} / {dense.split(',')[1].strip()}"
-    updating = f"updates take {update:.3f} {_NUMPY.format(passes)}"
-    taken = f"of a dense step of {step:.3g} ms, {updating}"
-    floor = 1 + passes
-    if _jit(False) in pruned:
-        masking, copying = (_milliseconds(updates[n]) / step for n in ("masking", "copying"))
-        taken += f", masking takes {masking:.3f} {_TENSORFLOW.format(copying)}"
-        floor += copying
+    updating, least = _cost(updates, "update", "passes", frequency * step)
+    # XLA masks while the optimizer writes.
+    masks = _jit(False) in pruned
+    masking, least_masking = _cost(updates, "masking", "copying", step) if masks else ("", 0.0)
     return [
         Figure.of(
             f"step time, {at}: pruned / dense, Keras fit",
             ratios(samples, pruned, dense),
             target=_PRUNED[network],
-            note=f"{note}; {taken}",
-            floor=floor,
+            note=f"{pruned.split(',')[1].strip()} / {dense.split(',')[1].strip()}; of a dense step "
+            f"of {step:.3g} ms, updates take {updating}"
+            + (f", and masking takes {masking}" if masks else ""),
+            floor=1 + least + least_masking,
         ),
         Figure.of(
             f"step time, {at}: Trainer / dense Keras fit",
             ratios(samples, trainer, dense),
             target=_TRAINER[network],
             note="the Trainer's default setting; its loop takes "
-            f"{loop:.3f} when nothing is pruned, and {updating}",
-            floor=loop + passes,
+            f"{loop:.3f} when nothing is pruned, and updates take {updating}",
+            floor=loop + least,
         ),
         Figure.of(
             f"step time, {at}: TFMOT / dense tf_keras",
@@ -129,6 +123,17 @@ def _figures(network: str, frequency: int, samples: Samples, updates: Samples) -
         ),
         Figure.of(f"step time, {at}: TFMOT / Trainer", ratios(samples, tfmot, trainer)),
     ]
+
+
+def _cost(updates: Samples, name: str, memory: str, step: float) -> tuple[str, float]:
+    """Return what something takes of a step, in words, and the least it could take.
+
+    That is what memory would allow all cores together, which operations that run one by one, each
+    over all of a part, do not reach.
+    """
+    least = _milliseconds(updates[memory]) / len(os.sched_getaffinity(0)) / step
+    taken = _milliseconds(updates[name]) / step
+    return f"{taken:.3f} (in separate operations; {least:.3f} at the speed of memory)", least
 
 
 def _milliseconds(samples: list[float]) -> float:
