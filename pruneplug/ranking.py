@@ -148,7 +148,8 @@ def _split(flat: np.ndarray, low: Any, high: Any) -> _Split:
     above = np.empty(flat.size, bool)
     positions, near = [np.empty(0, int)], [np.empty(0, low.dtype)]
     # Memory that is used again stays in the cache.
-    scratch, inside = np.empty(CHUNK, low.dtype), np.empty(CHUNK, bool)
+    part = min(CHUNK, flat.size)
+    scratch, inside = np.empty(part, low.dtype), np.empty(part, bool)
     for start, bits in _in_parts(flat, scratch):
         _check_largest(bits.max(), flat.dtype)
         upper, within = above[start : start + bits.size], inside[: bits.size]
