@@ -75,23 +75,34 @@ class Allocation:
         Raises:
             ValueError: The total cannot be met with these overrides.
         """
-        fixed = {
-            i: override
-            for i, weight in enumerate(weights)
-            if (override := self._override(weight.name)) is not None
-        }
-        kept = {i: kept_count(weights[i].units, o * progress) for i, o in fixed.items()}
-        free = [i for i in range(len(weights)) if i not in fixed]
+        kept = self._fixed(weights, progress)
+        free = [i for i in range(len(weights)) if i not in kept]
         if free:
-            total = kept_count(sum(weight.units for weight in weights), sparsity)
+            total = self.total(weights, sparsity, progress)
             left = self._left(total - sum(kept.values()), [weights[i] for i in free], sparsity)
             shares = self.share([weights[i] for i in free], left, lambda j: scores(free[j]))
             kept.update(zip(free, shares, strict=True))
         return [kept[i] for i in range(len(weights))]
 
+    def total(self, weights: Sequence[Prunable], sparsity: float, progress: float) -> int:
+        """Return how many units of all weights together survive; arguments as of `kept`."""
+        fixed = self._fixed(weights, progress)
+        if len(fixed) == len(weights):
+            return sum(fixed.values())
+        return kept_count(sum(weight.units for weight in weights), sparsity)
+
     def share(self, weights: Sequence[Prunable], total: int, scores: Scores) -> list[int]:
         """Share `total` units out among weights; each gets at least 1 and at most all it has."""
         raise NotImplementedError
+
+    def _fixed(self, weights: Sequence[Prunable], progress: float) -> dict[int, int]:
+        """Return how many units survive of each weight, by its index, that has an override."""
+        overrides = [self._override(weight.name) for weight in weights]
+        return {
+            i: kept_count(weights[i].units, override * progress)
+            for i, override in enumerate(overrides)
+            if override is not None
+        }
 
     def _override(self, name: str) -> float | None:
         layer = name.split("/")[0]

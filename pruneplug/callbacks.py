@@ -9,7 +9,6 @@ from typing import Any
 import keras
 
 from pruneplug.pruner import Pruner
-from pruneplug.schedules.plan import never_fires, stays_short
 from pruneplug.sparsity import PruningEvent
 
 
@@ -29,6 +28,8 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self.pruner: Pruner | None = None
         self._in_step = False
         self._steps_per_call = 1
+        self._first: tuple[int, int] | None = None  # the first epoch, and the steps before it
+        self._planned = True
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Start or resume the pruning of the model."""
@@ -40,8 +41,14 @@ class UpdatePruningStep(keras.callbacks.Callback):
                 stacklevel=2,
             )
         self._steps_per_call = getattr(self.model, "steps_per_execution", 1)
+        self._first, self._planned = None, True
         self.pruner.start(stride=self._steps_per_call)
-        self._warn_of_schedules(self.pruner)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Bring up to date what other callbacks may have loaded between two epochs."""
+        if self.pruner is not None:
+            self.pruner.catch_up()
+            self._first = self._first or (epoch, self.pruner.step)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Note where the step begins; a step before it that nobody ended is ended now."""
@@ -62,21 +69,20 @@ class UpdatePruningStep(keras.callbacks.Callback):
         if self.pruner is not None:
             self.pruner.finish()
 
-    def _warn_of_schedules(self, pruner: Pruner) -> None:
-        # No errors, unlike in the Trainer: another `fit` may follow.
-        plan = self.params or {}
-        if plan.get("steps") is None or plan.get("epochs") is None:
-            return
-        steps = pruner.step + plan["steps"] * plan["epochs"]
-        for schedule in pruner.schedules:
-            message = never_fires(schedule, steps) or stays_short(schedule, steps)
-            if message is not None:
-                warnings.warn(message, stacklevel=2)
+    def _warn_of_plan(self, pruner: Pruner) -> None:
+        # No error, unlike in the Trainer: another `fit` may follow. Asked after the first step,
+        # which shows how many optimizer steps a batch takes.
+        steps, epochs = (self.params or {}).get("steps"), (self.params or {}).get("epochs")
+        if self._planned and steps is not None and epochs is not None and self._first is not None:
+            epoch, begin = self._first
+            pruner.warn_of_plan(begin, steps * (epochs - epoch) * pruner.rate)
+        self._planned = False
 
     def _end_step(self) -> None:
         if self.pruner is not None and self._in_step:
             # Keras does not say how many steps an execution of several really took.
             self.pruner.advance(1 if self._steps_per_call == 1 else None)
+            self._warn_of_plan(self.pruner)
         self._in_step = False
 
 

@@ -36,6 +36,9 @@ class Pattern(Protocol):
             FloatingPointError: A score is NaN or infinite.
         """
 
+    def has_kept(self, mask: Array, kept: int) -> int:
+        """Return how many units more than `kept` a mask keeps; 0 for one of `mask`'s making."""
+
 
 @dataclass(frozen=True)
 class Unstructured:
@@ -55,6 +58,10 @@ class Unstructured:
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
         """Keep the largest magnitudes."""
         return masks.topk_mask(scores, kept)
+
+    def has_kept(self, mask: Array, kept: int) -> int:
+        """Count the values."""
+        return masks.count(mask) - kept
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ class Block:
         """Keep the largest blocks."""
         block_mask, threshold = masks.topk_mask(scores, kept)
         return masks.expand_blocks(block_mask, self.size, shape), threshold
+
+    def has_kept(self, mask: Array, kept: int) -> int:
+        """Count the blocks, by the first value of each."""
+        return masks.count(mask[:: self.size[0], :: self.size[1]]) - kept
 
 
 @dataclass(frozen=True)
@@ -158,8 +169,18 @@ class MByN:
         `kept` counts only when the pattern is scheduled: the sparsity it stands for is rounded to
         whole zeros of a group.
         """
-        zeros = self.zeros_at(1.0 - kept / self.units(shape)) if self.scheduled else self.zeros
-        return masks.m_by_n_mask(scores, zeros, self.group), 0.0
+        return masks.m_by_n_mask(scores, self._zeros(kept, shape), self.group), 0.0
+
+    def has_kept(self, mask: Array, kept: int) -> int:
+        """Count the values; a shorter group at the end keeps no more than a whole one."""
+        *lead, channels, last = mask.shape
+        survive = self.group - self._zeros(kept, mask.shape)
+        whole, rest = divmod(channels, self.group)
+        expected = math.prod(lead) * last * (whole * survive + min(rest, survive))
+        return masks.count(mask) - int(expected)
+
+    def _zeros(self, kept: int, shape: Sequence[int]) -> int:
+        return self.zeros_at(1.0 - kept / self.units(shape)) if self.scheduled else self.zeros
 
     def zeros_at(self, sparsity: float) -> int:
         """Return how many zeros of a group come nearest to a sparsity, at most `zeros`."""

@@ -11,6 +11,7 @@ from pruneplug import registry, surgery
 from pruneplug.allocation import Allocation
 from pruneplug.patterns import MByN
 from pruneplug.policies import AllOf, PruningPolicy
+from pruneplug.pruner import Pruner
 from pruneplug.schedules import ConstantSparsity, PruningSchedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -79,7 +80,8 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """Take pruning out of a model: the original architecture and names, with sparse weights.
 
     The weights are shared with the pruned model; training that one with `UpdatePruningStep`
-    enforces its masks again.
+    enforces its masks again. Masks that stand behind are updated first; a sparsity below the
+    schedule's target is warned of.
 
     Args:
         model: A model from `prune_low_magnitude`.
@@ -93,8 +95,11 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model must be a Keras model; got {type(model).__name__}.")
-    for wrapper in pruned_layers(model):
-        wrapper.apply_masks()
+    wrappers = pruned_layers(model)
+    # An engine at work goes on afterwards: training may not be over.
+    at_work = (wrapper.engine for wrapper in wrappers if wrapper.engine is not None)
+    next(at_work, Pruner(model)).settle()
+    for wrapper in wrappers:
         wrapper.detach()
     in_place = not surgery.is_graph(model)
     if in_place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from pruneplug import patterns, registry, schedules, variables
 from pruneplug.allocation import BUILT_IN as ALLOCATIONS
 from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.constraint import MaskConstraint, StepCounter
+from pruneplug.schedules.plan import at_target, last_due
 
 # Keras files name their classes; without this, loading one would need a custom object scope.
 for _class in (*schedules.BUILT_IN, *ALLOCATIONS, patterns.MByN):
@@ -37,6 +39,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
     Attributes:
         pruning_vars: (weight, mask, threshold) of each pruned weight; masks hold 1 where the
             weight is kept.
+        pruning_updates: For each pruned weight the schedule's step at which its mask was last
+            updated; 0 before the first update.
         pruning_step: Training steps taken so far; -1 before the first training.
 
     Raises:
@@ -73,7 +77,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
+        self.pruning_updates: list[keras.Variable] = []
         self.weight_names: list[str] = []
+        self._engine: weakref.ref[Any] | None = None
         self._call_like(layer)
         if layer.built:
             self.build()
@@ -109,8 +115,15 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             self.pattern.check(weight.shape, f"{self.layer.name}/{name}")
         self.weight_names = [name for name, _ in weights]
         self.pruning_step = self._state("pruning_step", (), "int64", initial=-1)
-        self.step_counter = StepCounter(self.pruning_step)
+        self.step_counter = StepCounter(
+            self.pruning_step, int(self.engine is not None), self._may_train
+        )
         self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
+        # Created last, so that files of 0.1.0, which lack them, hold the others in their places.
+        self.pruning_updates = [
+            self._state(f"{name.replace('/', '_')}_update_step", (), "int64", initial=0)
+            for name in self.weight_names
+        ]
         self.attach()
         self.built = True
 
@@ -157,9 +170,68 @@ class PruneLowMagnitude(keras.layers.Wrapper):
                 weight.constraint = weight.constraint.inner
 
     def apply_masks(self) -> None:
-        """Set the masked weights to zero now."""
+        """Set the masked weights to zero now, and their moving averages with them."""
         for weight, mask, _ in self.pruning_vars:
             variables.write_masked(weight, mask)
+            average = getattr(weight.constraint, "average", None)
+            if average is not None:
+                variables.write_masked(average, mask)
+
+    @property
+    def mask_schedule(self) -> schedules.PruningSchedule:
+        """What the masks follow; as in TFMOT, m-by-n masks that do not ask it come at step 1."""
+        if isinstance(self.pattern, patterns.MByN) and not self.pattern.scheduled:
+            return schedules.OneShotSparsity(self.pattern.zeros / self.pattern.group, step=1)
+        return self.pruning_schedule
+
+    @property
+    def engine(self) -> Any:
+        """The engine that steps the pruning now, None if none does."""
+        return None if self._engine is None else self._engine()
+
+    @engine.setter
+    def engine(self, engine: Any) -> None:
+        # An engine that is gone steps nothing, whether or not it was told to finish.
+        self._engine = None if engine is None else weakref.ref(engine)
+
+    def _may_train(self) -> bool:
+        return self.engine is not None or self.target_reached()
+
+    def target_reached(self) -> bool:
+        """Return whether each weight that trains has been updated to its schedule's target."""
+        # Also asked while a step is traced.
+        with variables.outside_traces():
+            return all(
+                at_target(self.mask_schedule, int(variables.read(update)))
+                for (weight, *_), update in zip(
+                    self.pruning_vars, self.pruning_updates, strict=True
+                )
+                if weight.trainable
+            )
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save masks, thresholds and steps, not those of a step whose update is still to come."""
+        # A callback may save between the step that is left dense and its update.
+        if self.engine is not None:
+            self.engine.catch_up()
+        super().save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load masks, thresholds and steps, also from files of 0.1.0."""
+        held = [self.pruning_step, *(v for _, *pair in self.pruning_vars for v in pair)]
+        if not self.pruning_vars or len(store.keys()) != len(held):
+            super().load_own_variables(store)
+            return
+        for index, variable in enumerate(held):
+            variable.assign(store[f"{index}"])
+        self.recall_updates()
+
+    def recall_updates(self) -> None:
+        """Work out which update each mask stands at, for models of 0.1.0, which did not say."""
+        last = last_due(self.mask_schedule, 0, self.step_counter.read() + 1) or 0
+        for (_, mask, _), update in zip(self.pruning_vars, self.pruning_updates, strict=True):
+            # A mask that keeps all was never updated, as in a layer that was frozen.
+            variables.write(update, 0 if ops.convert_to_numpy(mask).all() else last)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer: pruning costs no forward pass anything."""

@@ -24,8 +24,8 @@ def _row(own: str = "", others: str = "") -> Row:
 
 
 RULES = "schedules sparsity ranking masks patterns allocation registry policies"
-WRAPPED = f"{RULES} constraint variables wrapper prune"
-ENGINE = f"{WRAPPED} pruner report"
+WRAPPED = f"{RULES} constraint variables wrapper"
+ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
 
@@ -47,8 +47,11 @@ TABLE = {
     "constraint": _row("variables", "keras"),
     "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
     "surgery": _row(others="keras"),
-    "prune": _row(f"{RULES} wrapper surgery", "keras"),
-    "pruner": _row(WRAPPED, "numpy keras"),
+    "cohort": _row(WRAPPED, "keras"),
+    "shortfall": _row("schedules sparsity constraint cohort"),
+    "optimizers": _row(others="keras"),
+    "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
+    "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("schedules sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),

@@ -210,12 +210,14 @@ def test_a_new_engine_goes_on_where_the_model_stands() -> None:
     assert again.target_reached()
 
 
-def test_the_step_can_be_given() -> None:
+def test_the_models_own_step_is_where_training_goes_on() -> None:
     model = _model(ConstantSparsity(0.5, begin_step=10, frequency=10))
+    model.layers[0].pruning_step.assign(17)
     pruner = Pruner(model)
-    assert pruner.start(step=17) is None
-    assert pruner.step == 17
-    assert int(model.layers[0].pruning_step) == 17
+    event = pruner.start()
+    # The update due at 10 was never made in this model.
+    assert event is not None
+    assert (event.step, pruner.step, int(model.layers[0].pruning_step)) == (10, 17, 17)
     assert pruner.next_update(100) == 19
 
 

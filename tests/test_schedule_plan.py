@@ -40,15 +40,15 @@ class Computed(PruningSchedule):
     ids=str,
 )
 def test_a_schedule_fires_from_its_first_update_on(schedule: PruningSchedule, first: int) -> None:
-    assert never_fires(schedule, first) is None
-    assert never_fires(schedule, first + 50) is None
-    message = str(never_fires(schedule, first - 1))
+    assert never_fires(schedule, 0, first) is None
+    assert never_fires(schedule, 0, first + 50) is None
+    message = str(never_fires(schedule, 0, first - 1))
     assert f"got {schedule!r} and {first - 1} planned steps" in message
     assert f"falls into [1, {first - 1}]" in message
 
 
 def test_an_update_before_the_first_step_counts_for_nothing() -> None:
-    assert never_fires(ConstantSparsity(0.5, 0, end_step=0), 50) is not None
+    assert never_fires(ConstantSparsity(0.5, 0, end_step=0), 0, 50) is not None
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_an_update_before_the_first_step_counts_for_nothing() -> None:
 def test_a_schedule_is_finished_from_its_last_change_on(
     schedule: PruningSchedule, end: int
 ) -> None:
-    assert stays_short(schedule, end) is None
-    assert stays_short(schedule, end + 50) is None
+    assert stays_short(schedule, 0, end) is None
+    assert stays_short(schedule, 0, end + 50) is None
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_a_schedule_is_finished_from_its_last_change_on(
         (
             LinearSparsity(0.0, 0.8, 0, 100, frequency=25),
             60,
-            "has the last of 2 updates within 60 planned steps at step 50, and reaches a sparsity "
+            "has its last update within 60 planned steps at step 50, and reaches a sparsity "
             "of 0.4000 instead of 0.8000.",
         ),
         (
             LinearSparsity(0.8, 0.0, 1, 101, frequency=25),
             76,
-            "has the last of 4 updates within 76 planned steps at step 76, and reaches a sparsity "
+            "has its last update within 76 planned steps at step 76, and reaches a sparsity "
             "of 0.2000 instead of 0.0000.",
         ),
         (
             MultiStepSparsity([0.2, 0.5, 0.9], [5, 10, 20]),
             19,
-            "has the last of 2 updates within 19 planned steps at step 10, and reaches a sparsity "
+            "has its last update within 19 planned steps at step 10, and reaches a sparsity "
             "of 0.5000 instead of 0.9000.",
         ),
     ],
@@ -97,8 +97,8 @@ def test_a_schedule_is_finished_from_its_last_change_on(
 def test_a_schedule_cut_short_names_where_it_is_left(
     schedule: PruningSchedule, steps: int, message: str
 ) -> None:
-    assert message in str(stays_short(schedule, steps))
+    assert message in str(stays_short(schedule, 0, steps))
 
 
 def test_a_schedule_without_an_update_is_not_called_short() -> None:
-    assert stays_short(OneShotSparsity(0.5, step=7), 6) is None
+    assert stays_short(OneShotSparsity(0.5, step=7), 0, 6) is None

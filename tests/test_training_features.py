@@ -104,8 +104,31 @@ def test_other_weight_types(dtype: str) -> None:
     assert zeros(keras.ops.cast(model.layers[0].layer.kernel, "float32")) == 24
 
 
-def test_gradient_accumulation() -> None:
-    _fit(_pruned(), optimizer=keras.optimizers.Adam(0.01, gradient_accumulation_steps=2))
+@pytest.mark.parametrize(("every", "made_at"), [(2, {4: 5, 8: 9}), (3, {3: 5, 6: 9})])
+def test_gradient_accumulation_lets_weights_come_back(every: int, made_at: dict[int, int]) -> None:
+    """Weights change in every second or third step: an update is made right after the last one."""
+    kernel = np.arange(1.0, 9.0, dtype="f").reshape(4, 2)
+    model = keras.Sequential([keras.Input((4,)), L.Dense(2, use_bias=False)])
+    model.layers[0].kernel.assign(kernel)
+    model = prune_low_magnitude(model, ConstantSparsity(0.5, 1, frequency=4))
+    optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=every)
+    model.compile(optimizer, "mse")
+    pruner = Pruner(model)
+    pruner.start()
+    made = {}
+    # Each change moves one pruned weight far beyond the others.
+    weight = model.layers[0].layer.kernel
+    for step in range(1, 9):
+        gradient = np.zeros((4, 2), "f")
+        gradient[0, 0] = -100.0
+        optimizer.apply([tf.constant(gradient)], [weight])
+        event = pruner.advance()
+        check_sparse(model)
+        if event is not None:
+            made[step] = event.step
+        assert (weight[0, 0] >= 100) == bool(made)
+    assert made == made_at
+    assert pruner.step == 8
 
 
 @pytest.mark.parametrize("overwrite", [None, 2])

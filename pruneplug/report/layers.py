@@ -45,9 +45,7 @@ def sparsity_report(model: keras.Model) -> SparsityReport:
     Args:
         model: A model from `prune_low_magnitude`, before `strip_pruning`.
     """
-    pruner = Pruner(model)
-    pruner.recall()
-    return SparsityReport(pruner.weights(), tuple(_skipped(model)))
+    return SparsityReport(Pruner(model).weights(), tuple(_skipped(model)))
 
 
 def _skipped(model: keras.Model) -> Iterator[Skipped]:

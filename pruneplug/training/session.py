@@ -66,7 +66,7 @@ class Session:
 
     def begin(self) -> None:
         """Start the pruning at `step`, and reopen the epoch if it is in the middle of one."""
-        self._log_event(self.pruner.start(self.step))
+        self._log_event(self.pruner.start())
         self._sparsity = total_sparsity(self.pruner.weights())
         if self.progress is not None:
             self.progress.start(self.step)
@@ -111,11 +111,13 @@ class Session:
         self.feed.start(self.epoch)
         self.model.reset_metrics()
         self.callbacks.on_epoch_begin(self.epoch)
+        # A callback may have loaded weights, or thawed some.
+        self._log_event(self.pruner.catch_up())
 
     def _run_window(self) -> None:
         by_batch = wants_batches(self.callbacks.callbacks, "train")
-        update = self.pruner.next_update(self.plan.total_steps)
-        stop = self.plan.next_stop(self.step, update, 1 if by_batch else self._pace.limit)
+        limit = 1 if by_batch else self._pace.limit
+        stop = self.plan.next_stop(self.step, self._next_update(limit), limit)
         count = stop - self.step
         first = self.step % self.plan.steps_per_epoch
         if by_batch:
@@ -129,15 +131,23 @@ class Session:
             self.callbacks.on_train_batch_end(first, self._outputs)
         self._show()
 
+    def _next_update(self, limit: int) -> int | None:
+        """Return the step after which masks change next, if that is within `limit` steps."""
+        pruner = self.pruner
+        update = pruner.next_update(pruner.step + limit * pruner.rate)
+        # The model may have been trained before: its own count is ahead of the run's.
+        return None if update is None else self.step + -(-(update - pruner.step) // pruner.rate)
+
     def _take(self, first: int, count: int) -> Mapping[str, Any]:
         try:
             outputs = self.loop.run(first, count)
         except Exception as error:
             if failed_to_fetch(error):
                 # The steps before it are complete, and only the model knows how many.
+                before, rate = self.pruner.step, self.pruner.rate
                 self._log_event(self.pruner.advance(None))
-                self.resting = self.pruner.step >= self.step
-                self.step = max(self.step, self.pruner.step)
+                self.step += max(self.pruner.step - before, 0) // rate
+                self.resting = self.pruner.counts
             raise
         bad = self.loop.first_bad()
         check_loss(outputs, None if bad is None else self.step - first + bad + 1)
@@ -165,7 +175,8 @@ class Session:
         if event is not None:
             self._sparsity = event.total
             # The masks due one step after the last are in place at its end: no point lies beyond.
-            self.log.log(event.metrics(), min(event.step, self.plan.total_steps))
+            step = self.step + max(event.step - self.pruner.step, 0)
+            self.log.log(event.metrics(), min(step, self.plan.total_steps))
 
     def _show(self) -> None:
         if self.progress is not None:

@@ -203,11 +203,12 @@ class Trainer:
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
         build_state(model, feed)
+        pruner = Pruner(model)
+        pruner.arm()
         compilation = choose(model, feed, self._compile, plan.total_steps)
         loop = StepLoop(model, feed, model.train_step, compilation)
         names = loop.trace()
-        pruner = Pruner(model)
-        check_schedules(pruner.schedules, plan.total_steps)
+        check_schedules(pruner.schedules, pruner.step, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
         check_monitor(self.monitor, names, validated)
         return Session(

@@ -1,0 +1,43 @@
+"""What the engine must know of an optimizer: when it changes weights, and what else it keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def innermost(optimizer: Any) -> Any:
+    """Return the optimizer itself where another one, for loss scaling, stands around it."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def last_write(optimizer: Any, taken: int, step: int) -> int:
+    """Return the last step up to `step` at which an optimizer changes weights.
+
+    While it accumulates gradients, only every n-th step does.
+
+    Args:
+        optimizer: As of `innermost`; None if it is not known.
+        taken: Steps taken so far.
+        step: Not before `taken`.
+    """
+    every = getattr(optimizer, "gradient_accumulation_steps", None) or 1
+    if every == 1:
+        return step
+    # `iterations` counts changes; this counts all steps.
+    begun = int(keras.ops.convert_to_numpy(optimizer._iterations))
+    return step - (begun + step - taken) % every
+
+
+def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
+    """Return the moving average that an optimizer keeps of each weight, by the weight's id."""
+    if not (getattr(optimizer, "use_ema", False) and optimizer.built):
+        return {}
+    # Among several replicas no average can be written within a step.
+    if optimizer._distribution_strategy.num_replicas_in_sync > 1:
+        return {}
+    averages = zip(
+        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
+    )
+    return {id(weight): average for weight, average in averages if average is not None}
