@@ -218,11 +218,13 @@ class PruneLowMagnitude(keras.layers.Wrapper):
 
     def load_own_variables(self, store: Any) -> None:
         """Load masks, thresholds and steps, also from files of 0.1.0."""
-        held = [self.pruning_step, *(v for _, *pair in self.pruning_vars for v in pair)]
-        if not self.pruning_vars or len(store.keys()) != len(held):
+        # As Keras orders them.
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        updates = {id(update) for update in self.pruning_updates}
+        if not updates or len(store.keys()) != len(own) - len(updates):
             super().load_own_variables(store)
             return
-        for index, variable in enumerate(held):
+        for index, variable in enumerate(v for v in own if id(v) not in updates):
             variable.assign(store[f"{index}"])
         self.recall_updates()
 

@@ -12,7 +12,7 @@ from pruneplug.training.evaluation import Evaluation
 from pruneplug.training.persistence import Keeper
 from pruneplug.training.result import TrainingResult
 from pruneplug.training.session import Session
-from pruneplug.training.state import assign_variables, restore_variables
+from pruneplug.training.state import assign_model, restore_variables
 
 _logger = logging.getLogger(__name__)
 
@@ -74,5 +74,5 @@ def _settle(session: Session) -> None:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     session.callbacks.on_train_end(session.logs)
     if session.best.step is not None:
-        assign_variables(model.variables, session.best.weights)
+        assign_model(model, session.best.weights)
     session.pruner.finish()

@@ -12,6 +12,7 @@ from keras.src.random.seed_generator import global_seed_generator
 from pruneplug.training.checkpoint import Section
 from pruneplug.training.records import Array
 from pruneplug.variables import read
+from pruneplug.wrapper import pruned_layers
 
 
 def state_variables(model: keras.Model) -> dict[str, list[Any]]:
@@ -43,10 +44,29 @@ def view_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
         yield variable.path, np.asarray(read(variable))
 
 
-def assign_variables(variables: Sequence[Any], values: Sequence[Array]) -> None:
-    """Assign one value to each variable."""
+def assign_model(model: keras.Model, values: Sequence[Array]) -> None:
+    """Assign one value to each variable of a model."""
+    variables, lacking = _saved_variables(model, len(values))
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    if lacking:
+        _recall_updates(model)
+
+
+def _saved_variables(model: keras.Model, count: int) -> tuple[list[Any], bool]:
+    """Return the model's variables that `count` arrays are for, and whether some are lacking.
+
+    Checkpoints of 0.1.0 don't say at which update each mask stands.
+    """
+    variables = list(model.variables)
+    updates = {id(v) for layer in pruned_layers(model) for v in layer.pruning_updates}
+    lacking = bool(updates) and count == len(variables) - len(updates)
+    return [v for v in variables if not (lacking and id(v) in updates)], lacking
+
+
+def _recall_updates(model: keras.Model) -> None:
+    for layer in pruned_layers(model):
+        layer.recall_updates()
 
 
 def check_variables(model: keras.Model, sections: Mapping[str, Section], force: bool) -> None:
@@ -60,9 +80,11 @@ def check_variables(model: keras.Model, sections: Mapping[str, Section], force: 
     Raises:
         ValueError: If number, shape, dtype or name of a variable differs, with the differences.
     """
+    own = state_variables(model)
+    own["model"], _ = _saved_variables(model, len(sections["model"]))
     found = [
         difference
-        for name, variables in state_variables(model).items()
+        for name, variables in own.items()
         for difference in _differences(name, variables, sections[name])
     ]
     if found and force:
@@ -86,10 +108,14 @@ def restore_variables(
         sections: Of the checkpoint.
         force: Take only what fits, by position and name, and keep the model's learning rate.
     """
-    for name, variables in state_variables(model).items():
+    own = state_variables(model)
+    own["model"], lacking = _saved_variables(model, len(sections["model"]))
+    for name, variables in own.items():
         for variable, (path, array) in zip(variables, sections[name], strict=not force):
             if not force or (_fits(variable, path, array) and not path.endswith("learning_rate")):
                 variable.assign(array)
+    if lacking:
+        _recall_updates(model)
 
 
 def random_state() -> dict[str, Any]:

@@ -156,7 +156,7 @@ def test_weights_that_turn_bad_behind_a_good_loss_are_found(tmp_path: Path) -> N
     y = Y.copy()
     y[90] = 2  # in batch 12
     data = tf.data.Dataset.from_tensor_slices((X, y)).batch(8).take(12)
-    with pytest.raises(FloatingPointError, match="must stay finite|must be finite") as failure:
+    with pytest.raises(FloatingPointError, match="finite") as failure:
         train(tmp_path, data=data, epochs=1, checkpoint_every=5, loss=loss, metrics=())
     assert "It can go on from step 10" in failure.value.__notes__[0]
 
