@@ -27,7 +27,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         super().__init__()
         self.pruner: Pruner | None = None
         self._in_step = False
-        self._steps_per_call = 1
+        self._said: int | None = 1  # how many steps a batch is, None if only the model knows
         self._first: tuple[int, int] | None = None  # the first epoch, and the steps before it
         self._planned = True
 
@@ -40,9 +40,11 @@ class UpdatePruningStep(keras.callbacks.Callback):
                 "layer. Pass it through prune_low_magnitude first.",
                 stacklevel=2,
             )
-        self._steps_per_call = getattr(self.model, "steps_per_execution", 1)
+        per_call = getattr(self.model, "steps_per_execution", 1)
+        # Keras does not say how many steps an execution of several really took.
+        self._said = 1 if per_call == 1 else None
         self._first, self._planned = None, True
-        self.pruner.start(stride=self._steps_per_call)
+        self.pruner.start(stride=per_call)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Bring up to date what other callbacks may have loaded between two epochs."""
@@ -52,15 +54,16 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Note where the step begins; a step before it that nobody ended is ended now."""
-        self._end_step()
+        self._end_step(self._said)
         self._in_step = True
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Update the masks that are due."""
-        self._end_step()
+        self._end_step(self._said)
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
         """End the last step, in loops that do not say when a step ends."""
+        # Only the model knows whether there was one: Keras begins one that finds no more data.
         self._end_step()
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -78,10 +81,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
             pruner.warn_of_plan(begin, steps * (epochs - epoch) * pruner.rate)
         self._planned = False
 
-    def _end_step(self) -> None:
+    def _end_step(self, said: int | None = None) -> None:
         if self.pruner is not None and self._in_step:
-            # Keras does not say how many steps an execution of several really took.
-            self.pruner.advance(1 if self._steps_per_call == 1 else None)
+            self.pruner.advance(said)
             self._warn_of_plan(self.pruner)
         self._in_step = False
 

@@ -34,6 +34,7 @@ class StepCounter:
         self.increment = _beside("increment", step, initial=increment)
         self.warned_of: tuple[float, float] | None = None
         self._may_train = may_train
+        self._refused = False
 
     def tick(self) -> None:
         """Count one optimizer step.
@@ -42,6 +43,7 @@ class StepCounter:
             RuntimeError: No engine steps the pruning, and the target sparsity is not reached.
         """
         if not self._may_train():
+            self._refused = True
             raise RuntimeError(
                 "Training a pruned model must be stepped by an engine, or its masks would never be "
                 "updated; got a training step without one. Pass callbacks=[UpdatePruningStep()] to "
@@ -49,6 +51,11 @@ class StepCounter:
                 "it and advance() after each step. To train the dense model, strip_pruning first."
             )
         self.step.assign_add(self.increment)
+
+    def forget_refusal(self) -> bool:
+        """Return whether a step was refused since this was asked last."""
+        refused, self._refused = self._refused, False
+        return refused
 
     def read(self) -> int:
         """Return the steps counted so far that an engine has seen; -1 before the first training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,14 +31,39 @@ def last_write(optimizer: Any, taken: int, step: int) -> int:
     return step - (begun + step - taken) % every
 
 
-def moving_averages(optimizer: Any) -> dict[int, keras.Variable]:
-    """Return the moving average that an optimizer keeps of each weight, by the weight's id."""
-    if not (getattr(optimizer, "use_ema", False) and optimizer.built):
+def moving_averages(optimizer: Any, weights: Sequence[keras.Variable]) -> dict[int, keras.Variable]:
+    """Return the moving average that an optimizer keeps of each weight, by the weight's id.
+
+    Args:
+        optimizer: As of `innermost`; None if it is not known.
+        weights: All that it trains.
+    """
+    if not getattr(optimizer, "use_ema", False):
         return {}
     # Among several replicas no average can be written within a step.
     if optimizer._distribution_strategy.num_replicas_in_sync > 1:
         return {}
+    if not optimizer.built:
+        optimizer.build(weights)  # as its first step would do
     averages = zip(
         optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
     )
     return {id(weight): average for weight, average in averages if average is not None}
+
+
+def renew(model: keras.Model) -> None:
+    """Make a model fit to train whose first training step could not be traced.
+
+    TensorFlow does not trace a function properly after that, and what optimizer and metrics have
+    created in the trace was never initialised.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return  # a loop of one's own makes its own anew
+    if not all(variable.value.is_initialized() for variable in optimizer.variables):
+        given = {
+            **model._compile_config.config,
+            "optimizer": type(optimizer).from_config(optimizer.get_config()),
+        }
+        keras.Model.compile(model, **given)
+    model.make_train_function(force=True)

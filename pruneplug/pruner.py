@@ -70,6 +70,8 @@ class Pruner:
             layer.engine = self
             layer.attach()
         self._mask_averages()
+        if any(list(map(StepCounter.forget_refusal, self._counters))):
+            optimizers.renew(self._model)
 
     def start(self, stride: int = 1) -> PruningEvent | None:
         """Begin or resume training, at the step where the model stands.
@@ -182,7 +184,8 @@ class Pruner:
         self._cohorts = cohorts(self._built)
         self._trains = self._trainable()
         self._counters = [layer.step_counter for layer in self._built]
-        self._clock = max(self._counters, key=StepCounter.read, default=None)
+        self._clock = next(iter(self._counters), None)
+        self._is_fresh = True
 
     def _trainable(self) -> list[bool]:
         return [w.trainable for layer in self.layers for w, *_ in layer.pruning_vars]
@@ -203,9 +206,14 @@ class Pruner:
 
     def _taken(self, count: int | None) -> int:
         """Return how many steps were taken since the last call."""
-        if self._clock is not None and (taken := self._clock.read() - self._last) != 0:
+        if self._clock is None:
+            return count or 0
+        if not self._is_fresh and (taken := self._clock.read() - self._last) != 0:
             return taken
-        if (taken := self._counted() - self._last) > 0:
+        # Only a step shows which layer counts the most of them.
+        self._is_fresh = False
+        self._clock = max(self._counters, key=StepCounter.read)
+        if (taken := self._clock.read() - self._last) != 0:
             return taken
         # Nothing counted them: the weights do not train, or the loop writes them by itself.
         for counter in self._counters:
@@ -243,7 +251,7 @@ class Pruner:
 
     def _mask_averages(self) -> None:
         optimizer = optimizers.innermost(getattr(self._model, "optimizer", None))
-        averages = optimizers.moving_averages(optimizer)
+        averages = optimizers.moving_averages(optimizer, self._model.trainable_variables)
         for layer in self.layers:
             for weight, *_ in layer.pruning_vars:
                 weight.constraint.average = averages.get(id(weight))
