@@ -113,12 +113,13 @@ class MaskConstraint(keras.constraints.Constraint):
 
     def __call__(self, w: Any) -> Any:
         """Return the constrained weights, same shape and dtype."""
-        if self.inner is not None:
-            w = self.inner(w)
+        w = ops.convert_to_tensor(w if self.inner is None else self.inner(w))
         if self.counts:
-            self.steps.tick()
+            # In a step whose batch turns out not to be there, nothing else depends on data.
+            with variables.after(w):
+                self.steps.tick()
         kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
         if self.average is not None:
             averages = ops.convert_to_tensor(self.average)
             self.average.assign(variables.masked(averages, kept))
-        return variables.masked(ops.convert_to_tensor(w), kept)
+        return variables.masked(w, kept)

@@ -45,6 +45,17 @@ def outside_traces() -> AbstractContextManager[Any]:
     return scope
 
 
+def after(value: Any) -> AbstractContextManager[Any]:
+    """Return a context in which nothing is done in a graph before a value is there."""
+    if keras.backend.backend() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    # Of a variable, what it holds now must be asked for.
+    context: AbstractContextManager[Any] = tf.control_dependencies([tf.convert_to_tensor(value)])
+    return context
+
+
 def masked(values: Any, kept: Any) -> Any:
     """Return `values`, and +0 where the boolean `kept` is False: two tensors of one shape.
 

@@ -48,7 +48,8 @@ def never_fires(schedule: PruningSchedule, begin: int, steps: int) -> str | None
         return None
     return (
         f"A pruning schedule must prune within the planned training; got {schedule!r} and "
-        f"{steps} planned steps, in which no update is due. Train longer, or choose "
+        f"{steps} planned steps, in which no update is due: sparsity stays at 0.0000 instead of "
+        f"{schedule.target:.4f}. Train longer, or choose "
         f"begin_step and frequency so that an update falls into [{begin + 1}, {begin + steps}]."
     )
 
