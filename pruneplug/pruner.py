@@ -9,7 +9,7 @@ import keras
 
 from pruneplug import optimizers, shortfall, variables
 from pruneplug.cohort import Cohort, PrunedWeight, cohorts
-from pruneplug.constraint import UNSEEN, StepCounter
+from pruneplug.constraint import UNSEEN, StepCounter, warn_of_unseen
 from pruneplug.schedules import PruningSchedule
 from pruneplug.sparsity import PruningEvent, WeightSparsity
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
@@ -84,7 +84,7 @@ class Pruner:
         """
         self._stride, self._rate = stride, 1
         self._look()
-        shortfall.warn_of_unseen(self._counters, self._model.name)
+        warn_of_unseen(self._counters)
         self.arm()
         self.step = self._last = max(self._counted(), 0)
         for counter in self._counters:
@@ -140,7 +140,7 @@ class Pruner:
     def settle(self) -> None:
         """Bring masks and weights up to date, and warn of what is not as it was asked for."""
         self._look()
-        shortfall.warn_of_unseen(self._counters, self._model.name)
+        warn_of_unseen(self._counters)
         if (step := self._counted()) >= 0:
             self.step = step
             self._update(thorough=True)

@@ -12,7 +12,7 @@ from keras import ops
 from pruneplug import patterns, registry, schedules, variables
 from pruneplug.allocation import BUILT_IN as ALLOCATIONS
 from pruneplug.allocation import Allocation, UniformAllocation
-from pruneplug.constraint import MaskConstraint, StepCounter
+from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
 from pruneplug.schedules.plan import at_target, last_due
 
 # Keras files name their classes; without this, loading one would need a custom object scope.
@@ -214,6 +214,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         # A callback may save between the step that is left dense and its update.
         if self.engine is not None:
             self.engine.catch_up()
+        elif self.pruning_vars:
+            warn_of_unseen([self.step_counter])
         super().save_own_variables(store)
 
     def load_own_variables(self, store: Any) -> None:

@@ -48,7 +48,7 @@ TABLE = {
     "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
     "surgery": _row(others="keras"),
     "cohort": _row(WRAPPED, "keras"),
-    "shortfall": _row("schedules sparsity constraint cohort"),
+    "shortfall": _row("schedules sparsity cohort"),
     "optimizers": _row(others="keras"),
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
     "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
