@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pruneplug.folders import find_files
+from pruneplug.files import find_files
 from pruneplug.tracking import Journal
 from pruneplug.tracking.locations import redact, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pruneplug.folders import find_files
+from pruneplug.files import find_files
 from pruneplug.outputs import CONFIG, JOURNAL, SUMMARY
 from pruneplug.tracking.pictures import Curve, read_curves
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
+from pruneplug.files import replacing, write_csv, write_text
 from pruneplug.sensitivity.results import Sensitivity
 
+COLUMNS = ("weight", "asked", "sparsity", "accuracy", "drop")
 TABLE, PICTURE, SUGGESTION = "sensitivity.csv", "sensitivity.png", "sensitivity.yaml"
 _DPI = 120
 # Below this, the heat map shows no red: small differences are noise.
@@ -33,8 +35,9 @@ def write_scan(result: Sensitivity, tolerance: float, folder: Path) -> list[Path
     """
     files = [folder / name for name in (TABLE, PICTURE, SUGGESTION)]
     _write_csv(result, files[0])
-    heat_map(result, files[1])
-    files[2].write_text(suggestion(result, tolerance), encoding="utf-8")
+    with replacing(files[1]) as png:
+        heat_map(result, png)
+    write_text(files[2], suggestion(result, tolerance))
     return files
 
 
@@ -77,9 +80,5 @@ def heat_map(result: Sensitivity, png: Path) -> None:
 
 
 def _write_csv(result: Sensitivity, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["weight", "asked", "sparsity", "accuracy", "drop"])
-        for cell in result.cells:
-            numbers = [cell.asked, cell.sparsity, cell.accuracy, result.drop(cell)]
-            table.writerow([cell.weight, *numbers])
+    rows = [{**asdict(cell), "drop": result.drop(cell)} for cell in result.cells]
+    write_csv(path, COLUMNS, rows)

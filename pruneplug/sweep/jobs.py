@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pruneplug.folders import find_files
+from pruneplug.files import find_files, read_json, write_json
 from pruneplug.outputs import SUMMARY
 
 RECORD = "job.json"
@@ -50,16 +48,13 @@ class JobRecord:
     def write(self) -> None:
         """Write the record in one step, so that no crash leaves half of it."""
         content = {k: v for k, v in asdict(self).items() if k != "folder"}
-        aside = self.folder / f"{RECORD}.{os.getpid()}.tmp"
-        aside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(aside, self.folder / RECORD)
+        write_json(self.folder / RECORD, content)
 
     def summary(self) -> Mapping[str, Any]:
         """Return what it came to; empty unless it has finished."""
         if not self.finished:
             return {}
-        content: dict[str, Any] = json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))
-        return content
+        return read_json(self.folder / SUMMARY)
 
     def objectives(self, count: int) -> float | tuple[float, float] | None:
         """Return what a sweeper maximises: the validation accuracy, and as second the sparsity.
@@ -93,7 +88,7 @@ def finished_record(sweep: Path, config_hash: str) -> JobRecord | None:
 
 def _read(path: Path) -> JobRecord | None:
     try:
-        return JobRecord(path.parent, **json.loads(path.read_bytes()))
+        return JobRecord(path.parent, **read_json(path))
     except (OSError, ValueError, TypeError):
         # Not one of ours, or torn by a disk that was full: the job counts as not begun.
         return None

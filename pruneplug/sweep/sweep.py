@@ -12,11 +12,12 @@ from rich.console import Console
 
 from pruneplug.builders import open_tracker
 from pruneplug.comparison import Report, read_runs, write_report
+from pruneplug.files import write_csv, write_text
 from pruneplug.outputs import CONFIG
 from pruneplug.settings.groups import TrackingSettings
 from pruneplug.sweep.identity import git_commit
 from pruneplug.sweep.jobs import TARGET_MISSED, JobRecord, read_records
-from pruneplug.sweep.table import print_table, rows, write_csv
+from pruneplug.sweep.table import COLUMNS, print_table, rows
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
 
@@ -56,7 +57,7 @@ class Sweep:
             ValueError: If the tracking address is none.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(redact(config), encoding="utf-8")
+        write_text(folder / CONFIG, redact(config))
         name = f"sweep {' '.join(overrides)}"[:_NAME_LENGTH]
         tracker = open_tracker(tracking, folder, name, resume=True)
         tracker.start({}, _tags(folder, overrides))
@@ -75,7 +76,7 @@ class Sweep:
         """
         records = read_records(self.folder)
         table = rows(records, self.folder)
-        write_csv(table, self.folder / TABLE)
+        write_csv(self.folder / TABLE, COLUMNS, table)
         self._hide_secrets()
         self.tracker.log_artifact(self.folder / TABLE)
         report = self._compare()
@@ -101,7 +102,7 @@ class Sweep:
     def _hide_secrets(self) -> None:
         path = self.folder / _HYDRAS
         if path.exists():
-            path.write_text(redact(path.read_text(encoding="utf-8")), encoding="utf-8")
+            write_text(path, redact(path.read_text(encoding="utf-8")))
 
     def _whereabouts(self, report: Report | None) -> Mapping[str, str]:
         known = {"sweep folder": str(self.folder)}

@@ -2,12 +2,12 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pruneplug.files import write_json
 from pruneplug.tracking.journal import Entry, entries, values
 from pruneplug.tracking.locations import redact
 from pruneplug.tracking.store import Point, Refused, Store
@@ -45,9 +45,7 @@ class Sent:
 
     def save(self, path: Path) -> None:
         """Write a state file in one step, so that no crash leaves half of it."""
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        aside.write_text(json.dumps(asdict(self)))
-        os.replace(aside, path)
+        write_json(path, asdict(self))
 
 
 class Delivery:
