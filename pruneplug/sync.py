@@ -14,7 +14,7 @@ from pathlib import Path
 from pruneplug.files import find_files
 from pruneplug.tracking import Journal
 from pruneplug.tracking.lines import damage
-from pruneplug.tracking.locations import redact, resolve_uri
+from pruneplug.tracking.locations import public, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync
 from pruneplug.tracking.store import InTrash, reason
 
@@ -103,12 +103,12 @@ def _send_all(addresses: dict[Path, str]) -> dict[Path, str]:
 
 def _outcome(missing: str, refused: str, problem: str, uri: str) -> str:
     if refused or (problem and missing):
-        return f"{redact(uri)} has not got everything: {refused or problem}"
+        return f"{public(uri)} has not got everything: {refused or problem}"
     if problem:
-        return f"{redact(uri)} cannot be asked whether it still has everything: {problem}"
+        return f"{public(uri)} cannot be asked whether it still has everything: {problem}"
     if not missing:
         return "nothing is missing"
-    return f"sent {missing} to {redact(uri)}"
+    return f"sent {missing} to {public(uri)}"
 
 
 def _parser() -> argparse.ArgumentParser:

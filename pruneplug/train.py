@@ -38,7 +38,7 @@ from pruneplug.settings.planning import plan, split_dry_run
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.locations import redact, refuse_password
 
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
@@ -70,6 +70,9 @@ def main() -> None:
 def _answer_code() -> int | None:
     """Answer --help, or what would be done for dry_run=true; None if there is work to do."""
     try:
+        for word in sys.argv[1:]:
+            # Before anything shows it: also in a value of a sweep, or one that cannot be parsed.
+            refuse_password("The command line", word)
         asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
         if (text := help_text(sys.argv[1:])) is not None:
             print(text)

@@ -60,7 +60,7 @@ TABLE = {
     "sensitivity": _row(f"{RULES} wrapper files", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
-    "settings": _row(others="hydra omegaconf"),
+    "settings": _row("tracking.locations", "hydra omegaconf"),
     "outputs": _row(BELOW, "keras"),
     "comparison": _row("files tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),

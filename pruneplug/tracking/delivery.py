@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pruneplug.tracking.journal import values
 from pruneplug.tracking.lines import Entry, entries
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.locations import public, redact_all
 from pruneplug.tracking.sent import Sent, tail
 from pruneplug.tracking.store import Gone, Point, Refused, Store
 
@@ -32,13 +32,13 @@ class Delivery:
 
     Args:
         journal: the journal's path. The position is kept beside it, in `<name>.sent`.
-        address: of the store; only its redacted form is stored or shown.
+        address: of the store; only its form without secrets is stored or shown.
         connect: makes the store, when the first batch is sent.
     """
 
     def __init__(self, journal: Path, address: str, connect: Callable[[], Store]) -> None:
         self.journal = journal
-        self.address = redact(address)
+        self.address = public(address)
         self._state = journal.with_name(journal.name + ".sent")
         self.sent = self._load()
         self._connect = connect
@@ -209,7 +209,7 @@ class Delivery:
             self._send_each(send, named[middle:])
 
     def _refuse(self, name: str, problem: Refused) -> None:
-        reasons = {**self.sent.refused, name: redact(str(problem))[:300]}
+        reasons = {**self.sent.refused, name: redact_all(str(problem))[:300]}
         self.sent = replace(self.sent, refused=reasons)
 
 

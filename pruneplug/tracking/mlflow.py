@@ -7,7 +7,7 @@ from pathlib import Path
 from pruneplug.tracking.base import Param, RunStatus
 from pruneplug.tracking.delivery import Delivery
 from pruneplug.tracking.journal import Journal
-from pruneplug.tracking.locations import redact, resolve_uri
+from pruneplug.tracking.locations import public, redact, resolve_uri
 from pruneplug.tracking.mlflow_store import DEFAULT_EXPERIMENT, MlflowStore
 from pruneplug.tracking.sender import Sender
 
@@ -29,7 +29,8 @@ class MlflowTracker:
         patience: seconds without progress after which `finish` stops waiting.
 
     Raises:
-        ValueError: if the address has a scheme that MLflow does not know.
+        ValueError: if the address has a scheme that MLflow does not know, or a password: that
+            belongs into the environment.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class MlflowTracker:
         self._uri = resolve_uri(uri)
         self._experiment = experiment
         self._origin = {
-            "uri": redact(self._uri),
+            "uri": public(self._uri),
             "experiment": experiment,
             "run_name": redact(run_name) if run_name else None,
         }
@@ -86,7 +87,7 @@ class MlflowTracker:
         Waits for it at most until 10 seconds after the start, and not while the store fails.
         """
         run_id = self._sender.run_id() if self._sender is not None else None
-        found = {"tracking_uri": redact(self._uri)}
+        found = {"tracking_uri": public(self._uri)}
         return found | {"run_id": run_id} if run_id else found
 
 

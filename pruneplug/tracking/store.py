@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pruneplug.tracking.lines import Entry
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.locations import redact_all
 
 # What MLflow's error codes ask of the user.
 _MEANING = {
@@ -30,7 +30,7 @@ class Gone(Exception):
 def reason(problem: Exception) -> str:
     """Say in one line, without secrets, why a store did not take or give what it was asked for."""
     first_line = str(problem).partition("\n")[0]
-    said = redact(f"{type(problem).__name__}: {first_line}")[:300]
+    said = redact_all(f"{type(problem).__name__}: {first_line}")[:300]
     return _MEANING.get(getattr(problem, "error_code", ""), said)
 
 
