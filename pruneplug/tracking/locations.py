@@ -88,15 +88,15 @@ def resolve_uri(uri: str | None) -> str:
             password: those are taken from the environment only.
     """
     own = os.environ.get(_URI) or "sqlite:///mlflow.db"
-    given, uri = uri, own if not uri or uri == public(own) else uri
+    given = uri if uri not in (None, "", own, public(own)) else None
+    uri = given or own
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme not in _SCHEMES:
         raise ValueError(
             f"tracking uri must start with one of {', '.join(_SCHEMES)}; got uri={public(uri)}. "
             "Use sqlite:///mlflow.db for a local file or http://host:port for a server."
         )
-    if uri == given:
-        refuse_password("tracking uri", uri)
+    refuse_password("tracking uri", given or "")
     path = sqlite_path(uri)
     if path is None:
         return uri

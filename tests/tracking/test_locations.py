@@ -87,7 +87,7 @@ def test_a_password_comes_from_the_environment_and_stays_there(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert resolve_uri(None) == uri
     assert "s3cr3t" not in public(uri)
-    assert resolve_uri(public(uri)) == uri
+    assert resolve_uri(public(uri)) == resolve_uri(uri) == uri
     said = reason(ValueError(f"cannot reach {uri}: no user me with s3cr3t"))
     assert "s3cr3t" not in said
 
