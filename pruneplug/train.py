@@ -35,6 +35,7 @@ from pruneplug.settings import (
 )
 from pruneplug.settings.help import help_text
 from pruneplug.settings.planning import plan, split_dry_run
+from pruneplug.settings.wording import override
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
@@ -117,8 +118,8 @@ def _end_sweep(sweep: Sweep, code: int) -> int:
     except OSError as error:
         code = _complain(f"The results of the sweep cannot be written: {error}.", FAILED)
     if code not in (0, TARGET_MISSED):
-        folder = shlex.quote(str(sweep.folder))
-        _complain(f"To run what is missing: the same command with hydra.sweep.dir={folder}", code)
+        folder = shlex.quote(override("hydra.sweep.dir", str(sweep.folder)))
+        _complain(f"To run what is missing: the same command with {folder}", code)
     return code
 
 
@@ -229,8 +230,7 @@ def _way_on(context: HydraConf, folder: Path) -> str:
         return "Nothing was saved yet that a run could go on from."
     # The run's own checkpoints are found without being told where they are.
     kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
-    # In quotes because the folders of a sweep have commas in their names.
-    words = [*kept, f'hydra.run.dir="{folder}"']
+    words = [*kept, override("hydra.run.dir", str(folder))]
     return f"To go on: python -m pruneplug.train {shlex.join(words)}"
 
 

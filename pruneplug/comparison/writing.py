@@ -30,11 +30,13 @@ class Report:
         folder: Holds `report.html`, and its tables and pictures as files.
         verdict: The answer in a sentence.
         rows: The ranking as text, the best first.
+        notes: What else is to be known.
     """
 
     folder: Path
     verdict: str
     rows: Sequence[Mapping[str, str]]
+    notes: Sequence[str]
 
     @property
     def page(self) -> Path:
@@ -49,7 +51,7 @@ def write_report(
 
     Args:
         runs: At least one.
-        unfinished: Names of the runs that are missing.
+        unfinished: Names of the runs that are missing, perhaps with what is wrong.
         source: Where the runs were read.
         folder: Made if it does not exist; files of an earlier report are replaced.
 
@@ -63,9 +65,9 @@ def write_report(
         columns = dict.fromkeys(column for row in rows for column in row)
         write_csv(folder / name, list(columns), rows)
     _draw(comparison, folder)
-    report = Report(folder, verdict(comparison), readable(comparison))
-    figures = {heading: folder / name for name, heading in PICTURES.items()}
     notes = [f"Not finished, and not in here: {', '.join(unfinished)}."] if unfinished else []
+    report = Report(folder, verdict(comparison), readable(comparison), notes)
+    figures = {heading: folder / name for name, heading in PICTURES.items()}
     title = f"Comparison of {len(runs)} run{'s' if len(runs) != 1 else ''}"
     text = page(title, source, report.verdict, report.rows, figures, notes)
     write_text(report.page, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import yaml
 from matplotlib.figure import Figure
@@ -15,6 +16,8 @@ from pruneplug.sensitivity.results import Sensitivity
 COLUMNS = ("weight", "asked", "sparsity", "accuracy", "drop")
 TABLE, PICTURE, SUGGESTION = "sensitivity.csv", "sensitivity.png", "sensitivity.yaml"
 _DPI = 120
+# Dollar signs in names and settings are no formulas.
+_AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
 # Below this, the heat map shows no red: small differences are noise.
 _LEAST_SCALE = 0.05
 
@@ -53,6 +56,7 @@ def suggestion(result: Sensitivity, tolerance: float) -> str:
     )
 
 
+@_AS_IT_IS
 def heat_map(result: Sensitivity, png: Path) -> None:
     """Draw the accuracy lost, a row for each weight and a column for each sparsity.
 

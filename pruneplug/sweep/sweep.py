@@ -83,8 +83,8 @@ class Sweep:
         print_table(table, console)
         code = code or _worst(records)
         self.tracker.finish(_status(code))
-        if report is not None:
-            console.print(report.verdict, highlight=False, markup=False)
+        for line in () if report is None else (report.verdict, *report.notes):
+            console.print(line, highlight=False, markup=False)
         for name, value in self._whereabouts(report).items():
             console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
         return code
@@ -120,7 +120,7 @@ def _tags(folder: Path, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _worst(records: Sequence[JobRecord]) -> int:
-    codes = {1 if record.code is None else record.code for record in records}
+    codes = {record.code if record.finished or record.code else 1 for record in records}
     # A job that broke weighs more than one that was refused or missed its target.
     return next((code for code in (1, 2, TARGET_MISSED) if code in codes), 0)
 
