@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pruneplug.files import read_json
 from pruneplug.tracking import Tracker, pictures
 
 if TYPE_CHECKING:
@@ -120,6 +121,28 @@ def write_summary(folder: Path, summary: Mapping[str, Any], tracker: Tracker) ->
     """Write `summary.json`, with what the tracker says of itself, and return its content."""
     content = {**summary, "mlflow": tracker.describe()}
     (folder / SUMMARY).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return content
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the `summary.json` of a run.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged.
+    """
+    path = folder / SUMMARY
+    content = read_json(path)
+    try:
+        sparsity = content["sparsity"]
+        numbers = [*content["metrics"].values(), *content["size"].values(), sparsity["total"]]
+        content["metrics"]["val_accuracy"], content["size"]["gzip_bytes"]
+        for layer in sparsity["layers"].values():
+            numbers += [layer["sparsity"], layer["target"], layer["kept"], *layer["shape"]]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("number everywhere")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} must be a run's summary; got no {error}.") from error
     return content
 
 

@@ -16,7 +16,7 @@ from pruneplug.schedules import OneShotSparsity, PruningSchedule
 from pruneplug.settings import Settings
 from pruneplug.settings.groups import MlflowSettings
 from pruneplug.settings.planning import Plan, PlannedJob
-from pruneplug.tracking.locations import redact, resolve_uri
+from pruneplug.tracking.locations import public, redact, resolve_uri
 
 if TYPE_CHECKING:
     from pruneplug.export import Sizes
@@ -150,5 +150,5 @@ def _lines(job: PlannedJob, preview: Preview) -> Iterator[tuple[str, str]]:
 def _store(settings: Settings) -> str:
     tracking = settings.tracking
     if isinstance(tracking, MlflowSettings):
-        return f"{redact(resolve_uri(tracking.uri))}, experiment {tracking.experiment}"
+        return f"{public(resolve_uri(tracking.uri))}, experiment {tracking.experiment}"
     return "the journal in the run folder" if tracking.name == "journal" else "none"

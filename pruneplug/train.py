@@ -35,10 +35,11 @@ from pruneplug.settings import (
 )
 from pruneplug.settings.help import help_text
 from pruneplug.settings.planning import plan, split_dry_run
+from pruneplug.settings.wording import override
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.locations import redact, refuse_password
 
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
@@ -70,6 +71,9 @@ def main() -> None:
 def _answer_code() -> int | None:
     """Answer --help, or what would be done for dry_run=true; None if there is work to do."""
     try:
+        for word in sys.argv[1:]:
+            # Before anything shows it: also in a value of a sweep, or one that cannot be parsed.
+            refuse_password("The command line", word)
         asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
         if (text := help_text(sys.argv[1:])) is not None:
             print(text)
@@ -114,8 +118,8 @@ def _end_sweep(sweep: Sweep, code: int) -> int:
     except OSError as error:
         code = _complain(f"The results of the sweep cannot be written: {error}.", FAILED)
     if code not in (0, TARGET_MISSED):
-        folder = shlex.quote(str(sweep.folder))
-        _complain(f"To run what is missing: the same command with hydra.sweep.dir={folder}", code)
+        folder = shlex.quote(override("hydra.sweep.dir", str(sweep.folder)))
+        _complain(f"To run what is missing: the same command with {folder}", code)
     return code
 
 
@@ -226,8 +230,7 @@ def _way_on(context: HydraConf, folder: Path) -> str:
         return "Nothing was saved yet that a run could go on from."
     # The run's own checkpoints are found without being told where they are.
     kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
-    # In quotes because the folders of a sweep have commas in their names.
-    words = [*kept, f'hydra.run.dir="{folder}"']
+    words = [*kept, override("hydra.run.dir", str(folder))]
     return f"To go on: python -m pruneplug.train {shlex.join(words)}"
 
 

@@ -27,14 +27,14 @@ RULES = "schedules sparsity ranking masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint variables wrapper"
 ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
 # All that a command drives.
-BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files"
 
 TABLE = {
     "schedules": _row(),
     "signals": _row(),
     "lock": _row(),
     "failures": _row(),
-    "folders": _row(),
+    "files": _row(),
     "importing": _row(),
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
@@ -54,24 +54,25 @@ TABLE = {
     "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("schedules sparsity pruner report", "keras"),
-    "tracking": _row(others="mlflow matplotlib"),
+    "tracking": _row("files", "mlflow matplotlib"),
     "training": _row(
-        f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
+        f"{ENGINE} signals lock files callbacks tracking.base",
+        "numpy keras tensorflow rich ml_dtypes",
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
-    "sensitivity": _row(f"{RULES} wrapper", "numpy keras matplotlib yaml"),
+    "sensitivity": _row(f"{RULES} wrapper files", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
-    "settings": _row(others="hydra omegaconf"),
+    "settings": _row("tracking.locations", "hydra omegaconf"),
     "outputs": _row(BELOW, "keras"),
-    "comparison": _row("folders tracking outputs", "matplotlib yaml"),
+    "comparison": _row("files tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} importing settings outputs console builders", "keras tensorflow rich"),
     "preview": _row(f"{BELOW} importing settings outputs console builders", "keras rich"),
-    "sweep": _row("folders tracking settings outputs comparison builders", "rich hydra omegaconf"),
-    "sync": _row("folders tracking"),
+    "sweep": _row("files tracking settings outputs comparison builders", "rich hydra omegaconf"),
+    "sync": _row("files tracking"),
     "train": _row(
         "signals failures settings outputs job preview sweep tracking.locations",
         "rich hydra omegaconf",
