@@ -118,7 +118,7 @@ class MaskConstraint(keras.constraints.Constraint):
             # In a step whose batch turns out not to be there, nothing else depends on data.
             with variables.after(w):
                 self.steps.tick()
-        kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
+        kept = ops.logical_or(self.mask.value, self.steps.dense_now())
         if self.average is not None:
             averages = ops.convert_to_tensor(self.average)
             self.average.assign(variables.masked(averages, kept))

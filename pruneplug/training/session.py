@@ -181,7 +181,7 @@ class Session:
     def _show(self) -> None:
         if self.progress is not None:
             loss = loss_of(self.loop.read(self._outputs))
-            target = max((x.pruning_schedule.target for x in self.pruner.layers), default=0.0)
+            target = max((x.target or 0.0 for x in self.pruner.schedules), default=0.0)
             self.progress.update(
                 Standing(self.step, self.plan.total_steps, loss, self._sparsity, target)
             )
