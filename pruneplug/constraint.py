@@ -32,7 +32,7 @@ class StepCounter:
         # Neither is part of the model's state: the engine derives them from step and schedule.
         self.dense_step = _beside("dense_step", step, initial=-1)
         self.increment = _beside("increment", step, initial=increment)
-        self.warned_of: tuple[float, float] | None = None
+        self.warned_of: tuple[float | None, float] | None = None
         self._may_train = may_train
         self._refused = False
 

@@ -77,6 +77,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.pruning_updates: list[keras.Variable] = []
         self.weight_names: list[str] = []
         self._engine: weakref.ref[Any] | None = None
+        self._asked: schedules.AskedSchedule | None = None
         self._call_like(layer)
         if layer.built:
             self.build()
@@ -180,7 +181,12 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         """What the masks follow; as in TFMOT, m-by-n masks that do not ask it come at step 1."""
         if isinstance(self.pattern, patterns.MByN) and not self.pattern.scheduled:
             return schedules.OneShotSparsity(self.pattern.zeros / self.pattern.group, step=1)
-        return self.pruning_schedule
+        if self._asked is None or self._asked.schedule is not self.pruning_schedule:
+            schedule = schedules.as_schedule(self.pruning_schedule)
+            if not isinstance(schedule, schedules.AskedSchedule):
+                return schedule
+            self._asked = schedule  # which remembers what it was answered
+        return self._asked
 
     @property
     def engine(self) -> Any:
@@ -212,12 +218,12 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         # A callback may save between the step that is left dense and its update.
         if self.engine is not None:
             self.engine.catch_up()
-        super().save_own_variables(store)
+        for index, variable in enumerate(self._own_variables):
+            store[f"{index}"] = variables.read(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Load masks, thresholds and steps, also from files of 0.1.0."""
-        # As Keras orders them.
-        own = [*self._trainable_variables, *self._non_trainable_variables]
+        own = self._own_variables
         updates = {id(update) for update in self.pruning_updates}
         if not updates or len(store.keys()) != len(own) - len(updates):
             super().load_own_variables(store)
@@ -225,6 +231,11 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         for index, variable in enumerate(v for v in own if id(v) not in updates):
             variable.assign(store[f"{index}"])
         self.recall_updates()
+
+    @property
+    def _own_variables(self) -> list[keras.Variable]:
+        # As Keras orders them.
+        return [*self._trainable_variables, *self._non_trainable_variables]
 
     def recall_updates(self) -> None:
         """Work out which update each mask stands at, for models of 0.1.0, which did not say."""

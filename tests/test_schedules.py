@@ -317,8 +317,6 @@ def test_a_schedule_written_for_tfmot_works() -> None:
     schedule = FromTfmot(0.5, begin=2)
     assert list(schedule.due_steps(0, 12)) == [2, 5, 8, 11]
     assert [list(schedule.due_steps(5, until)) for until in (10, 11)] == [[8], [8, 11]]
-    assert schedule.last_due(0, 12) == 11
-    assert schedule.last_due(8, 10) is None
     assert schedule.sparsity(7) == 0.5
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])

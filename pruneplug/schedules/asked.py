@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from pruneplug.schedules.base import PruningSchedule, Schedule, check_sparsity
 
 # What says that a schedule is written wrongly, at whatever step it is asked.
 _MISTAKES = (TypeError, AttributeError, NameError)
+
+# More than any window that is looked at together.
+_REMEMBERED = 2**16
 
 
 class AskedSchedule(PruningSchedule):
@@ -27,7 +29,7 @@ class AskedSchedule(PruningSchedule):
         self.schedule = schedule
         self.target = _stated_target(schedule)
         self._failed: tuple[int, Exception] | None = None
-        self._is_due = lru_cache(maxsize=2**16)(self._ask)
+        self._answers: dict[int, bool] = {}
 
     def __call__(self, step: int) -> tuple[bool, float]:
         """Ask the schedule."""
@@ -57,16 +59,19 @@ class AskedSchedule(PruningSchedule):
             raise self._failed[1]
         return filter(self._is_due, range(after + 1, until + 1))
 
-    def last_due(self, after: int, until: int) -> int | None:
-        """Return the last step in (after, until] at which an update is due, asked from there."""
-        return next(filter(self._is_due, range(until, after, -1)), None)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's argument."""
         return {"schedule": self.schedule}
 
     def __repr__(self) -> str:
         return repr(self.schedule)
+
+    def _is_due(self, step: int) -> bool:
+        if step not in self._answers:
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.clear()
+            self._answers[step] = self._ask(step)
+        return self._answers[step]
 
     def _ask(self, step: int) -> bool:
         try:

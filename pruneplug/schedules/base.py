@@ -62,10 +62,6 @@ class PruningSchedule(ABC):
         """Yield, in ascending order, the steps in (after, until] at which an update is due."""
         return (step for step in range(after + 1, until + 1) if bool(self(step)[0]))
 
-    def last_due(self, after: int, until: int) -> int | None:
-        """Return the last step in (after, until] at which an update is due, or None."""
-        return max(self.due_steps(after, until), default=None)
-
     # The following three are named as in TFMOT, because schedules written for it call them. Their
     # arguments may be tensors, for which these operators stand for TensorFlow's.
 
