@@ -41,7 +41,7 @@ def test_the_references_attributes_are_there() -> None:
 def test_masks_do_not_train_and_layers_stay_what_they_are() -> None:
     wrapper = _built(L.Dense(4, activation="relu"), (None, 6))
     assert wrapper.trainable_variables == wrapper.layer.trainable_variables
-    assert len(wrapper.non_trainable_variables) == 3
+    assert len(wrapper.non_trainable_variables) == 4
     assert wrapper.layer.get_config()["kernel_constraint"] is None
     assert isinstance(wrapper.layer.kernel.constraint, MaskConstraint)
     assert wrapper.layer.bias.constraint is None
