@@ -65,6 +65,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
         registry.answer_for(layer)
+        self._asked: schedules.AskedSchedule | None = None
         self.pruning_schedule = serialization.check_schedule(pruning_schedule)
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
@@ -73,11 +74,16 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
+        if self.allocation.overrides and self.mask_schedule.target is None:
+            raise ValueError(
+                "Overrides must follow a schedule that states its target; got "
+                f"allocation={self.allocation!r} with pruning_schedule={pruning_schedule!r}. Give "
+                "its class an attribute `target`."
+            )
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.pruning_updates: list[keras.Variable] = []
         self.weight_names: list[str] = []
         self._engine: weakref.ref[Any] | None = None
-        self._asked: schedules.AskedSchedule | None = None
         self._call_like(layer)
         if layer.built:
             self.build()

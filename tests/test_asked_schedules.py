@@ -1,5 +1,6 @@
 """What is known of a schedule by its call alone, and how little it is asked."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from pruneplug import (
     Pruner,
     PruningSchedule,
     Trainer,
+    UniformAllocation,
     UpdatePruningStep,
     prune_low_magnitude,
 )
@@ -203,3 +205,29 @@ def test_layers_with_alike_schedules_share_one() -> None:
         ]
     )
     assert len(Pruner(model).schedules) == 3
+
+
+def test_overrides_need_a_target_to_follow() -> None:
+    allocation = UniformAllocation({"dense": 0.75})
+    with pytest.raises(
+        ValueError, match=r"Overrides must follow a schedule that states its target"
+    ):
+        prune_low_magnitude(keras.layers.Dense(4), Recorder(), allocation=allocation)
+    stating = type("Stating", (Recorder,), {"target": 0.5})()
+    prune_low_magnitude(keras.layers.Dense(4), stating, allocation=allocation)
+    pattern = {"sparsity_m_by_n": (2, 4), "allocation": allocation}
+    prune_low_magnitude(keras.layers.Dense(4), Recorder(), **pattern)
+
+
+def test_a_schedule_that_never_fires_is_said_and_an_unknown_target_is_not() -> None:
+    def late(step: int) -> tuple[bool, float]:
+        return step == 100, 0.5
+
+    with pytest.warns(UserWarning, match=r"stand at a sparsity of 0\.0000 instead of some after 6"):
+        _fit(_model(late))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _fit(_model(Recorder()))
+    stating = type("Stating", (Recorder,), {"target": 0.8})()
+    with pytest.warns(UserWarning, match=r"stand at a sparsity of 0\.5000 instead of 0\.8000"):
+        _fit(_model(stating))
