@@ -12,7 +12,7 @@ import keras
 from pruneplug import masks, registry, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
-from pruneplug.schedules import PruningSchedule
+from pruneplug.schedules import PruningSchedule, are_alike
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.sparsity import WeightSparsity
 from pruneplug.wrapper import PruneLowMagnitude
@@ -246,7 +246,7 @@ def cohorts(layers: Sequence[PruneLowMagnitude]) -> list[Cohort]:
         schedule, allocation = layer.mask_schedule, layer.allocation
         if schedule is not layer.pruning_schedule:
             allocation = UniformAllocation()  # the pattern alone says how much of each is kept
-        same = (c for c in found if (c.schedule, c.allocation) == (schedule, allocation))
+        same = (c for c in found if c.allocation == allocation and are_alike(c.schedule, schedule))
         cohort = next(same, None)
         if cohort is None:
             cohort = Cohort(schedule, allocation)

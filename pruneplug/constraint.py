@@ -34,7 +34,7 @@ class StepCounter:
         # Neither is part of the model's state: the engine derives them from step and schedule.
         self.dense_step = _beside("dense_step", step, initial=-1)
         self.increment = _beside("increment", step, initial=increment)
-        self.warned_of: tuple[float, float] | None = None
+        self.warned_of: tuple[float | None, float] | None = None
         self._may_train = may_train
         self._refused = False
 
@@ -146,7 +146,7 @@ class MaskConstraint(keras.constraints.Constraint):
             # In a step whose batch turns out not to be there, nothing else depends on data.
             with variables.after(w):
                 self.steps.tick()
-        kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
+        kept = ops.logical_or(self.mask.value, self.steps.dense_now())
         if self.average is not None:
             averages = ops.convert_to_tensor(self.average)
             self.average.assign(variables.masked(averages, kept))

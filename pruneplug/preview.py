@@ -12,7 +12,7 @@ from rich.table import Table
 from pruneplug import builders
 from pruneplug.console import layer_table
 from pruneplug.importing import importing
-from pruneplug.schedules import OneShotSparsity, PruningSchedule
+from pruneplug.schedules import FieldSchedule, OneShotSparsity
 from pruneplug.settings import Settings
 from pruneplug.settings.groups import MlflowSettings
 from pruneplug.settings.planning import Plan, PlannedJob
@@ -39,7 +39,7 @@ class Preview:
     """
 
     planned: int
-    schedule: PruningSchedule
+    schedule: FieldSchedule
     report: SparsityReport
     sizes: Sizes
 
@@ -96,7 +96,7 @@ def preview_job(settings: Settings) -> Preview:
     return Preview(planned, schedule, report, model_sizes(dense, strip_pruning(pruned)))
 
 
-def draw(schedule: PruningSchedule, planned: int, smooth: bool = True) -> Iterator[str]:
+def draw(schedule: FieldSchedule, planned: int, smooth: bool = True) -> Iterator[str]:
     """Draw a schedule over the steps of a training as lines of text.
 
     Args:
@@ -119,7 +119,7 @@ def draw(schedule: PruningSchedule, planned: int, smooth: bool = True) -> Iterat
     )
 
 
-def _sparsity(schedule: PruningSchedule, updates: list[int], planned: int, column: int) -> float:
+def _sparsity(schedule: FieldSchedule, updates: list[int], planned: int, column: int) -> float:
     step = planned * (column + 1) / _WIDTH
     last = max((update for update in updates if update <= step), default=None)
     return 0.0 if last is None else schedule.sparsity(last)

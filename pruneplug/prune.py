@@ -12,13 +12,13 @@ from pruneplug.allocation import Allocation
 from pruneplug.patterns import MByN
 from pruneplug.policies import AllOf, PruningPolicy
 from pruneplug.pruner import Pruner
-from pruneplug.schedules import ConstantSparsity, PruningSchedule
+from pruneplug.schedules import ConstantSparsity, Schedule
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
 
 def prune_low_magnitude(
     to_prune: Any,
-    pruning_schedule: PruningSchedule = ConstantSparsity(0.5, 0),
+    pruning_schedule: Schedule = ConstantSparsity(0.5, 0),
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
@@ -36,7 +36,8 @@ def prune_low_magnitude(
 
     Args:
         to_prune: A layer, a list of layers or a model.
-        pruning_schedule: When masks are updated and how sparse they are.
+        pruning_schedule: When masks are updated and how sparse they are; also a function of the
+            step that answers both.
         block_size: Rows and columns of the blocks that are pruned together.
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
         pruning_policy: Decides layer by layer what is pruned in a model.

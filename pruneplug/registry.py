@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MethodType
 from typing import Any
 
 import keras
@@ -137,6 +138,20 @@ def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variabl
     return [(name, weight) for name, (_, weight) in zip(names, found, strict=True)]
 
 
+def answer_for(layer: keras.layers.Layer) -> None:
+    """Let a layer answer `get_prunable_weights()`, as TFMOT lets those it wraps.
+
+    One whose class answers itself is left alone, and none counts thereby as one that does.
+    """
+    if not hasattr(layer, "get_prunable_weights"):
+        # A method, not a function: copies of the layer answer for themselves.
+        layer.get_prunable_weights = MethodType(_answer, layer)
+
+
+def _answer(layer: keras.layers.Layer) -> list[keras.Variable]:
+    return [weight for _, weight in prunable_weights(layer)]
+
+
 def unique_names(names: Sequence[str]) -> list[str]:
     """Give names that come again a number, and never the name of another.
 
@@ -242,7 +257,8 @@ def _entry(layer: Any) -> tuple[str, ...] | str | None:
 
 
 def _names_its_own(layer: Any) -> bool:
-    return hasattr(layer, "get_prunable_weights")
+    own = getattr(layer, "get_prunable_weights", None)
+    return own is not None and getattr(own, "__func__", None) is not _answer
 
 
 def _comes_with_keras(layer_class: type) -> bool:

@@ -20,11 +20,14 @@ def warn_when_short(cohort: Cohort, model: str, step: int) -> None:
     if cohort.at_target():
         return
     target, reached = cohort.schedule.target, total_sparsity(cohort.standing())
+    if target is None and any(weight.update_step for weight in cohort.trained):
+        return  # where a schedule leads that does not say so, nobody can tell
+    asked = "some" if target is None else f"{target:.4f}"
     _warn_once(
         cohort,
         cohort.asked(),
         f"A pruning schedule has not reached its target: the masks of model '{model}' stand at a "
-        f"sparsity of {reached:.4f} instead of {target:.4f} after {step} steps of "
+        f"sparsity of {reached:.4f} instead of {asked} after {step} steps of "
         f"{cohort.schedule!r}. Train on with UpdatePruningStep, or let it end earlier.",
     )
 

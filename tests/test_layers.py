@@ -45,7 +45,8 @@ TABLE = {
     "policies": _row("registry", "keras"),
     "variables": _row(others="numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
-    "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
+    "serialization": _row("schedules patterns allocation", "keras"),
+    "wrapper": _row(f"{RULES} constraint variables serialization", "numpy keras"),
     "surgery": _row(others="keras"),
     "cohort": _row(WRAPPED, "keras"),
     "shortfall": _row("schedules sparsity cohort"),
@@ -53,7 +54,7 @@ TABLE = {
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
     "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
-    "callbacks": _row("schedules sparsity pruner report", "keras"),
+    "callbacks": _row("schedules sparsity registry wrapper pruner report", "keras"),
     "tracking": _row("files", "mlflow matplotlib"),
     "training": _row(
         f"{ENGINE} signals lock files callbacks tracking.base",

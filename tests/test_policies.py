@@ -84,6 +84,18 @@ def test_a_policy_needs_both_methods() -> None:
         Half()
 
 
+def test_any_object_with_the_two_methods_is_a_policy() -> None:
+    class Plain:
+        allow_pruning = OnlyDense.allow_pruning
+        ensure_model_supports_pruning = OnlyDense.ensure_model_supports_pruning
+
+    assert _left_out(_network(), Plain()) == _left_out(_network(), OnlyDense())
+    both = AllOf(Plain(), ByName(exclude="head"))
+    assert set(_left_out(_network(), both)) == {"conv_first", "conv_second", "head"}
+    with pytest.raises(ValueError, match="build it first"):
+        prune_low_magnitude(keras.Sequential([L.Dense(3)]), pruning_policy=Plain())
+
+
 @pytest.mark.parametrize("wrong", ["skip", OnlyDense])
 def test_a_policy_must_be_one(wrong: Any) -> None:
     with pytest.raises(ValueError, match="must be an instance of a PruningPolicy class; got"):

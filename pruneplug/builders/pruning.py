@@ -15,7 +15,7 @@ from pruneplug.allocation import (
     Prunable,
     UniformAllocation,
 )
-from pruneplug.schedules import PruningSchedule
+from pruneplug.schedules import FieldSchedule
 from pruneplug.settings import Settings, options
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
 }
 
 
-def prune(settings: Settings, dense: keras.Model, schedule: PruningSchedule) -> keras.Model:
+def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> keras.Model:
     """Return the model to train, which shares its weights with the dense one.
 
     Raises:
@@ -82,7 +82,7 @@ def targets(settings: Settings, report: SparsityReport, final: float) -> dict[st
     return {weight.name: weight.target if own else final for weight in report.weights}
 
 
-def target_reached(settings: Settings, schedule: PruningSchedule, steps: int) -> bool:
+def target_reached(settings: Settings, schedule: FieldSchedule, steps: int) -> bool:
     """Return whether the masks of a training of so many steps end at the final sparsity."""
     pattern = _m_by_n(settings)
     if pattern is not None and not pattern.scheduled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import keras
 
@@ -36,21 +37,16 @@ class AllOf(PruningPolicy):
     """Prunes what each of several policies allows; without any, everything.
 
     Args:
-        *policies: The policies; the first that leaves a layer out gives the reason.
+        *policies: The policies; the first that leaves a layer out gives the reason. As for TFMOT,
+            any object with the two methods of one will do.
 
     Raises:
         ValueError: One of them is not a policy.
     """
 
     def __init__(self, *policies: PruningPolicy):
-        for policy in policies:
-            if not isinstance(policy, PruningPolicy):
-                raise ValueError(
-                    "A pruning policy must be an instance of a PruningPolicy class; "
-                    f"got pruning_policy={policy!r}."
-                )
-        self.policies = policies
-        self.skips_unsupported = any(policy.skips_unsupported for policy in policies)
+        self.policies = tuple(map(_as_policy, policies))
+        self.skips_unsupported = any(policy.skips_unsupported for policy in self.policies)
 
     def allow_pruning(self, layer: keras.layers.Layer) -> bool:
         """Return whether every policy allows this layer to be pruned."""
@@ -65,3 +61,28 @@ class AllOf(PruningPolicy):
         """Return the first reason to leave this layer of the model out, or None."""
         reasons = (policy.skip_reason(layer, model) for policy in self.policies)
         return next((reason for reason in reasons if reason is not None), None)
+
+
+class _Adapted(PruningPolicy):
+    """Stands for an object that has the two methods of a policy and is of no such class."""
+
+    def __init__(self, policy: Any):
+        self.policy = policy
+
+    def allow_pruning(self, layer: keras.layers.Layer) -> bool:
+        return bool(self.policy.allow_pruning(layer))
+
+    def ensure_model_supports_pruning(self, model: keras.Model) -> None:
+        self.policy.ensure_model_supports_pruning(model)
+
+
+def _as_policy(policy: Any) -> PruningPolicy:
+    if isinstance(policy, PruningPolicy):
+        return policy
+    methods = ("allow_pruning", "ensure_model_supports_pruning")
+    if isinstance(policy, type) or not all(hasattr(policy, method) for method in methods):
+        raise ValueError(
+            "A pruning policy must be an instance of a PruningPolicy class; "
+            f"got pruning_policy={policy!r}."
+        )
+    return _Adapted(policy)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pruneplug.schedules.asked import AskedSchedule
 from pruneplug.schedules.base import PruningSchedule
 
 
 def computes_steps(schedule: PruningSchedule) -> bool:
     """Return whether a schedule computes its due steps, and need not be asked step by step."""
-    return type(schedule).due_steps is not PruningSchedule.due_steps
+    return not isinstance(schedule, AskedSchedule)
 
 
 def last_due(schedule: PruningSchedule, after: int, until: int) -> int | None:
@@ -32,7 +33,10 @@ def sparsity_at(schedule: PruningSchedule, update: int) -> float:
 
 
 def at_target(schedule: PruningSchedule, update: int) -> bool:
-    """Return whether a mask that was last updated at a step (0: never) has the final sparsity."""
+    """Return whether a mask that was last updated at a step (0: never) has the final sparsity.
+
+    None has when the schedule does not know it.
+    """
     return sparsity_at(schedule, update) == schedule.target
 
 
@@ -57,7 +61,7 @@ def never_fires(schedule: PruningSchedule, begin: int, steps: int) -> str | None
 def stays_short(schedule: PruningSchedule, begin: int, steps: int) -> str | None:
     """Return what to say of a schedule that does not reach its target; as in `never_fires`."""
     due = last_due(schedule, 0, begin + steps)
-    if due is None or at_target(schedule, due):
+    if due is None or schedule.target is None or at_target(schedule, due):
         return None
     return (
         f"A pruning schedule will not be finished: {schedule!r} has its last update within "
