@@ -23,9 +23,9 @@ def _row(own: str = "", others: str = "") -> Row:
     return Row(frozenset(own.split()), frozenset(others.split()))
 
 
-RULES = "schedules sparsity ranking masks patterns allocation registry policies"
-WRAPPED = f"{RULES} constraint variables wrapper"
-ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
+RULES = "schedules sparsity ranking masks patterns allocation surgery registry members policies"
+WRAPPED = f"{RULES} constraint variables wrapper weights"
+ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection prune report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
 
@@ -39,19 +39,22 @@ TABLE = {
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
-    "patterns": _row("masks"),
+    "patterns": _row("masks", "numpy"),
     "allocation": _row("ranking", "numpy"),
-    "registry": _row(others="keras"),
-    "policies": _row("registry", "keras"),
+    "surgery": _row(others="keras"),
+    "registry": _row("sparsity", "keras"),
+    "members": _row("sparsity surgery registry", "keras"),
+    "policies": _row("registry members", "keras"),
     "variables": _row(others="numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
     "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
-    "surgery": _row(others="keras"),
+    "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),
     "shortfall": _row("schedules sparsity constraint cohort"),
     "optimizers": _row(others="keras"),
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
-    "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
+    "selection": _row(f"{RULES} wrapper", "keras"),
+    "prune": _row(f"{RULES} wrapper selection pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("schedules sparsity pruner report", "keras"),
     "tracking": _row(others="mlflow matplotlib"),
@@ -59,7 +62,7 @@ TABLE = {
         f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
-    "sensitivity": _row(f"{RULES} wrapper", "numpy keras matplotlib yaml"),
+    "sensitivity": _row(f"{RULES} wrapper weights", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
     "settings": _row(others="hydra omegaconf"),

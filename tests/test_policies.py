@@ -99,15 +99,6 @@ def test_an_unsupported_layer_is_an_error_unless_it_is_skipped() -> None:
     assert not SkipUnsupported().allow_pruning(Odd())
 
 
-def test_unsupported_layers_without_weights_are_reported_too() -> None:
-    class Double(L.Layer):
-        def call(self, x):
-            return x * 2
-
-    pruned = prune_low_magnitude(_network(Double(name="odd")), pruning_policy=SkipUnsupported())
-    assert "odd" in [skipped.layer for skipped in sparsity_report(pruned).skipped]
-
-
 @pytest.mark.parametrize("pattern", [{"block_size": (4, 4)}, {"block_size": (1, 4)}])
 def test_a_pattern_that_does_not_fit_a_layer_can_be_skipped(pattern: dict[str, Any]) -> None:
     skipped = _left_out(_network(), SkipUnsupported(), **pattern)

@@ -4,7 +4,7 @@ A schedule is a pure function of the training step: nothing of it is traced, and
 standard library is needed to ask it.
 """
 
-from pruneplug.schedules.base import PruningSchedule
+from pruneplug.schedules.base import PruningSchedule, are_alike
 from pruneplug.schedules.ramps import (
     CosineSparsity,
     ExponentialSparsity,
@@ -23,6 +23,7 @@ __all__ = [
     "OneShotSparsity",
     "PolynomialDecay",
     "PruningSchedule",
+    "are_alike",
 ]
 
 BUILT_IN = (

@@ -84,6 +84,13 @@ class FieldSchedule(PruningSchedule):
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]  # only dataclasses derive from this
 
 
+def are_alike(one: Any, other: Any) -> bool:
+    """Return whether two schedules say the same: those of one class with equal settings do."""
+    if one is other:
+        return True
+    return type(one) is type(other) and bool(one.get_config() == other.get_config())
+
+
 def grid(begin_step: int, end_step: int, frequency: int, after: int, until: int) -> range:
     """Return begin, begin + frequency, ... within (after, until] and up to end (-1: no end)."""
     first = begin_step + max(0, (after - begin_step) // frequency + 1) * frequency
