@@ -141,7 +141,7 @@ def prunable_weights(
     for path in () if only is None else only:
         if not any(is_within(weight.name, [path]) for weight in found):
             raise ValueError(
-                f"{_describe(layer)} must hold a weight {path} to be pruned; got none."
+                f"{_describe(layer)} must hold a weight {path!r} to be pruned; got none."
             )
     # A layer may hold another one to use its weights: they are of the layer that holds them itself.
     nearest: dict[int, _Weight] = {}

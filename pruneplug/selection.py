@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import keras
+
 from pruneplug import registry
-from pruneplug.allocation import UniformAllocation
+from pruneplug.allocation import Prunable, UniformAllocation
 from pruneplug.members import Owners, Part
 from pruneplug.patterns import Pattern, make_pattern
 from pruneplug.schedules import are_alike
@@ -60,6 +62,7 @@ class Selection:
             self._select(part)
         self._summarize()
         self._check_again()
+        self._check_allocation()
 
     def __call__(self, layer: Any) -> Any:
         """Return the layer wrapped, or the layer itself when it is left out."""
@@ -152,6 +155,29 @@ class Selection:
             raise left
         if kept and not repeated and not self._chosen:
             raise kept
+
+    def _check_allocation(self) -> None:
+        """Refuse what would have no effect, or be refused at the last update."""
+        allocation, schedule = (self._arguments[n] for n in ("allocation", "pruning_schedule"))
+        if allocation is None or not all(part.layer.built for part in self._parts):
+            return
+        shared = list(self._sharing())
+        allocation.check_names([name for name, _ in shared])
+        if (target := getattr(schedule, "target", None)) is not None:
+            shapes = [(name, tuple(w.shape)) for name, w in shared if w.trainable]
+            weights = [Prunable(name, shape, self._pattern.units(shape)) for name, shape in shapes]
+            allocation.check_room(weights, target)
+
+    def _sharing(self) -> Iterator[tuple[str, keras.Variable]]:
+        """Yield name and variable of all weights that are pruned by these arguments."""
+        for part in self._parts:
+            wrapper = self._wrapper(part)
+            another = wrapper is not None and _difference(wrapper, self._arguments) is not None
+            if not another and self.skipped.keys().isdisjoint((part.name, part.member)):
+                borrowed = self._owners.foreign(part)
+                for path, weight in part.weights().items():
+                    if path not in borrowed:
+                        yield join_names(part.member, path), weight
 
     def _pruned_parts(self) -> Iterator[tuple[Part, PruneLowMagnitude]]:
         for part in self._parts:

@@ -83,6 +83,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
+        _check_shares(self.allocation, pattern)
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.pruning_updates: list[keras.Variable] = []
         self.only = None if weight_names is None else list(weight_names)
@@ -350,3 +351,12 @@ def _check_schedule(schedule: Any) -> schedules.PruningSchedule:
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(f"layer must be a Keras layer; got {type(layer).__name__}.")
+
+
+def _check_shares(allocation: Allocation, pattern: patterns.Pattern) -> None:
+    once = isinstance(pattern, patterns.MByN) and not pattern.scheduled
+    if once and allocation != UniformAllocation():
+        raise ValueError(
+            "allocation must be left out with m-by-n sparsity, which prunes all weights alike; got "
+            f"allocation={allocation!r}. MByN(m, n, scheduled=True) follows it, and the schedule."
+        )

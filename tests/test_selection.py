@@ -336,3 +336,18 @@ def test_a_layer_holds_another_twice_and_has_one_mask_for_it() -> None:
     wrapper = PruneLowMagnitude(Both(), HALF)
     wrapper(np.ones((2, 8), "f"))
     assert wrapper.weight_names == ["dense/kernel"]
+
+
+@pytest.mark.parametrize("make", [_chain, _in_place, _nested])
+def test_overrides_are_refused_before_training(make: Callable[[], keras.Model]) -> None:
+    pruned = prune_low_magnitude(make(), HALF, allocation=GlobalAllocation({"b": 0.9}))
+    assert len(pruned_layers(pruned)) >= 3
+    with pytest.raises(ValueError, match="overrides must name pruned layers or weights; got 'd'"):
+        prune_low_magnitude(make(), HALF, allocation=GlobalAllocation({"d": 0.9}))
+    with pytest.raises(ValueError, match="Overrides must leave room for the total"):
+        prune_low_magnitude(make(), MORE, allocation=GlobalAllocation({"a": 0.0, "b": 0.0}))
+    policy = ByName(exclude="b")
+    with pytest.raises(ValueError, match="got 'b', and the weights are a/kernel"):
+        prune_low_magnitude(
+            make(), HALF, pruning_policy=policy, allocation=GlobalAllocation({"b": 0.9})
+        )

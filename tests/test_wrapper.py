@@ -8,7 +8,13 @@ import pytest
 from keras import layers as L
 from sparse import HALF, check_sparse, dense_model, masks, train
 
-from pruneplug import ConstantSparsity, PruneLowMagnitude, prune_low_magnitude
+from pruneplug import (
+    ConstantSparsity,
+    GlobalAllocation,
+    PruneLowMagnitude,
+    UniformAllocation,
+    prune_low_magnitude,
+)
 from pruneplug.constraint import MaskConstraint
 from pruneplug.wrapper import pruned_layers
 
@@ -41,7 +47,7 @@ def test_the_references_attributes_are_there() -> None:
 def test_masks_do_not_train_and_layers_stay_what_they_are() -> None:
     wrapper = _built(L.Dense(4, activation="relu"), (None, 6))
     assert wrapper.trainable_variables == wrapper.layer.trainable_variables
-    assert len(wrapper.non_trainable_variables) == 3
+    assert len(wrapper.non_trainable_variables) == 4
     assert wrapper.layer.get_config()["kernel_constraint"] is None
     assert isinstance(wrapper.layer.kernel.constraint, MaskConstraint)
     assert wrapper.layer.bias.constraint is None
@@ -207,5 +213,11 @@ def test_the_weights_that_are_pruned_can_be_named_and_stay_so(
 
 
 def test_a_named_weight_must_be_there() -> None:
-    with pytest.raises(ValueError, match=r"'pair' \(Pair\) must hold the pruned weight rihgt"):
+    with pytest.raises(ValueError, match=r"'pair' \(Pair\) must hold a weight 'rihgt'"):
         _built(Pair(), (None, 8), weight_names=["left", "rihgt"])
+
+
+def test_an_allocation_without_effect_is_refused() -> None:
+    PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=UniformAllocation())
+    with pytest.raises(ValueError, match="allocation must be left out with m-by-n sparsity"):
+        PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=GlobalAllocation())
