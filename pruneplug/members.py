@@ -59,17 +59,20 @@ class Part:
         return {join_names(self.path, name): weight for name, weight in found}
 
 
-def member_layers(model: keras.Model, in_place: bool | None = None) -> Iterator[keras.layers.Layer]:
-    """Yield the layers that are pruned one by one, those of nested models in their place.
+def member_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers that are pruned one by one, each once, nested models' in their place.
 
-    A layer may come several times. Of wrapped layers, what is inside is given.
+    Of wrapped layers, what is inside is given.
     """
-    if in_place is None:
-        in_place = not surgery.is_graph(model)
+    found = _members(model, in_place=not surgery.is_graph(model))
+    return list({id(layer): layer for layer in found}.values())
+
+
+def _members(model: keras.Model, in_place: bool) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         # In a graph, a model that is not one itself can only be exchanged as a whole.
         if isinstance(layer, keras.Model) and (in_place or surgery.is_graph(layer)):
-            yield from member_layers(layer, in_place)
+            yield from _members(layer, in_place)
         else:
             yield unwrapped(layer)
 

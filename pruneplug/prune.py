@@ -171,10 +171,8 @@ def _prune_model(
     else:
         # The wrappers stand beside the call path: they carry the masks, and the constraints on the
         # shared weights enforce them. As an attribute they are saved with the model.
-        layers = {id(layer): layer for layer in members.member_layers(model)}.values()
-        surgery.attach_beside(
-            model, [new for layer in layers if (new := selection(layer)) is not layer]
-        )
+        pairs = [(layer, selection(layer)) for layer in members.member_layers(model)]
+        surgery.attach_beside(model, [new for layer, new in pairs if new is not layer])
     model.pruning_skipped = selection.skipped
     return model
 
