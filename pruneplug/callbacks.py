@@ -11,8 +11,7 @@ from typing import Any
 import keras
 
 from pruneplug.pruner import Pruner
-from pruneplug.registry import unique_names
-from pruneplug.sparsity import PruningEvent
+from pruneplug.sparsity import PruningEvent, unique_names
 from pruneplug.wrapper import collect_prunable_layers
 
 

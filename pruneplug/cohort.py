@@ -9,9 +9,10 @@ from typing import Any
 
 import keras
 
-from pruneplug import masks, registry, variables
+from pruneplug import masks, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
+from pruneplug.ranking import kept_count
 from pruneplug.schedules import PruningSchedule, are_alike
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.sparsity import WeightSparsity
@@ -197,8 +198,10 @@ class Cohort:
     def _target(self, weight: PrunedWeight, sparsity: float) -> float:
         asked = sparsity_at(self.schedule, weight.update_step)
         pattern = weight.layer.pattern
-        if isinstance(pattern, MByN) and pattern.scheduled:
-            return pattern.zeros_at(asked) / pattern.group
+        if isinstance(pattern, MByN) and pattern.scheduled and not self._shares_total:
+            prunable = weight.prunable
+            kept = kept_count(prunable.units, asked)
+            return pattern.zeros_for(kept, prunable.shape) / pattern.group
         # Any allocation but the plain one sets a weight's share itself, and its mask has it.
         return sparsity if self._shares_total else asked
 
@@ -237,12 +240,10 @@ class Cohort:
         return due
 
 
-def cohorts(layers: Sequence[PruneLowMagnitude]) -> list[Cohort]:
-    """Group the weights of pruning wrappers by what they follow."""
+def cohorts(layers: Iterable[tuple[str, PruneLowMagnitude]]) -> list[Cohort]:
+    """Group the weights of pruning wrappers, given with their names, by what they follow."""
     found: list[Cohort] = []
-    # Layers of nested models may bear the same name.
-    names = registry.unique_names([layer.layer.name for layer in layers])
-    for layer, name in zip(layers, names, strict=True):
+    for name, layer in layers:
         schedule, allocation = layer.mask_schedule, layer.allocation
         if schedule is not layer.pruning_schedule:
             allocation = UniformAllocation()  # the pattern alone says how much of each is kept

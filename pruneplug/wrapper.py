@@ -9,7 +9,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from pruneplug import patterns, registry, schedules, serialization, variables
+from pruneplug import members, patterns, registry, schedules, serialization, variables
 from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
 from pruneplug.schedules.plan import at_target, last_due
@@ -30,6 +30,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             channels, computed once, at step 1; or an `MByN` that follows the schedule.
         allocation: How the schedule's sparsity is shared out among the layers that have the same
             schedule and allocation; by default every weight has it.
+        weight_names: Names of the weights to prune, or paths of layers inside; by default all
+            that can be.
+        with_model: Whether the layer is pruned as one of a model that is pruned as a whole.
         **kwargs: Further arguments of `keras.layers.Layer`.
 
     Attributes:
@@ -56,9 +59,13 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         block_pooling_type: str = "AVG",
         sparsity_m_by_n: Sequence[int] | patterns.MByN | None = None,
         allocation: Allocation | None = None,
+        weight_names: Sequence[str] | None = None,
+        with_model: bool = False,
         **kwargs: Any,
     ):
         _check_layer(layer)
+        if weight_names is None:
+            registry.check_supported(layer)
         pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
@@ -67,13 +74,14 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         registry.answer_for(layer)
         self._asked: schedules.AskedSchedule | None = None
         self.pruning_schedule = serialization.check_schedule(pruning_schedule)
-        self.block_size = tuple(block_size)
+        self.block_size = patterns.whole_pair(block_size, "block_size")
         self.block_pooling_type = block_pooling_type
-        if isinstance(sparsity_m_by_n, Sequence):  # a list, when it comes from a file
-            sparsity_m_by_n = tuple(sparsity_m_by_n)
+        if sparsity_m_by_n is not None and not isinstance(sparsity_m_by_n, patterns.MByN):
+            sparsity_m_by_n = patterns.whole_pair(sparsity_m_by_n, "sparsity_m_by_n")
         self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
+        _check_shares(self.allocation, pattern)
         if self.allocation.overrides and self.mask_schedule.target is None:
             raise ValueError(
                 "Overrides must follow a schedule that states its target; got "
@@ -82,7 +90,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             )
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.pruning_updates: list[keras.Variable] = []
+        self.only = None if weight_names is None else list(weight_names)
         self.weight_names: list[str] = []
+        self.with_model = with_model
         self._engine: weakref.ref[Any] | None = None
         self._call_like(layer)
         if layer.built:
@@ -114,7 +124,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             self.layer.built = True
         if self.pruning_vars or self.built:
             return
-        weights = registry.prunable_weights(self.layer)
+        weights = registry.prunable_weights(self.layer, self.only)
         for name, weight in weights:
             self.pattern.check(weight.shape, f"{self.layer.name}/{name}")
         self.weight_names = [name for name, _ in weights]
@@ -307,6 +317,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             "block_pooling_type": self.block_pooling_type,
             "sparsity_m_by_n": keras.saving.serialize_keras_object(self.sparsity_m_by_n),
             "allocation": keras.saving.serialize_keras_object(self.allocation),
+            # What is pruned stays so, whatever is registered where the file is loaded.
+            "weight_names": self.weight_names if self.built else self.only,
+            "with_model": self.with_model,
         }
 
     @classmethod
@@ -321,6 +334,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         schedule = serialization.load_schedule(config.pop("pruning_schedule"), custom_objects)
         for name in ("allocation", "sparsity_m_by_n"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        # Files of 0.1.0 do not say, and most hold whole models.
+        config.setdefault("with_model", True)
         return cls(layer, pruning_schedule=schedule, **config)
 
 
@@ -337,18 +352,19 @@ def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
 
 def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers of a model in the order of its layers, as TFMOT does."""
-    members = (*registry.member_layers(model), *pruned_layers(model))
-    unique = {id(layer): layer for layer in members if isinstance(layer, PruneLowMagnitude)}
-    return list(unique.values())
+    order = {id(layer): place for place, layer in enumerate(members.member_layers(model))}
+    return sorted(pruned_layers(model), key=lambda w: order.get(id(w.layer), len(order)))
 
 
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(f"layer must be a Keras layer; got {type(layer).__name__}.")
-    reason = registry.unsupported_reason(layer)
-    if reason is not None:
+
+
+def _check_shares(allocation: Allocation, pattern: patterns.Pattern) -> None:
+    once = isinstance(pattern, patterns.MByN) and not pattern.scheduled
+    if once and allocation != UniformAllocation():
         raise ValueError(
-            f"Layer '{layer.name}' ({type(layer).__name__}) cannot be pruned: {reason}. "
-            "Let its class define get_prunable_weights() (see PrunableLayer), call "
-            "register_prunable(), or leave the layer out with a pruning policy."
+            "allocation must be left out with m-by-n sparsity, which prunes all weights alike; got "
+            f"allocation={allocation!r}. MByN(m, n, scheduled=True) follows it, and the schedule."
         )

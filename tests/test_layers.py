@@ -23,9 +23,9 @@ def _row(own: str = "", others: str = "") -> Row:
     return Row(frozenset(own.split()), frozenset(others.split()))
 
 
-RULES = "schedules sparsity ranking masks patterns allocation registry policies"
-WRAPPED = f"{RULES} constraint variables wrapper"
-ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
+RULES = "schedules sparsity ranking masks patterns allocation surgery registry members policies"
+WRAPPED = f"{RULES} constraint variables wrapper weights"
+ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection prune report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files"
 
@@ -39,20 +39,23 @@ TABLE = {
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
-    "patterns": _row("masks"),
+    "patterns": _row("masks", "numpy"),
     "allocation": _row("ranking", "numpy"),
-    "registry": _row(others="keras"),
-    "policies": _row("registry", "keras"),
+    "surgery": _row(others="keras"),
+    "registry": _row("sparsity", "keras"),
+    "members": _row("sparsity surgery registry", "keras"),
+    "policies": _row("registry members", "keras"),
     "variables": _row(others="numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
     "serialization": _row("schedules patterns allocation", "keras"),
     "wrapper": _row(f"{RULES} constraint variables serialization", "numpy keras"),
-    "surgery": _row(others="keras"),
+    "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),
     "shortfall": _row("schedules sparsity cohort"),
     "optimizers": _row(others="keras"),
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
-    "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
+    "selection": _row(f"{RULES} wrapper", "keras"),
+    "prune": _row(f"{RULES} wrapper selection pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("schedules sparsity registry wrapper pruner report", "keras"),
     "tracking": _row("files", "mlflow matplotlib"),
@@ -61,7 +64,7 @@ TABLE = {
         "numpy keras tensorflow rich ml_dtypes",
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
-    "sensitivity": _row(f"{RULES} wrapper files", "numpy keras matplotlib yaml"),
+    "sensitivity": _row(f"{RULES} wrapper weights files", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
     "settings": _row("tracking.locations", "hydra omegaconf"),

@@ -171,7 +171,7 @@ def test_a_prunable_layer_is_pruned_trained_and_stripped(name: str) -> None:
 
 
 def _check_names(wrapper: PruneLowMagnitude) -> None:
-    """Assert that masks, thresholds and step have different names, as the h5 format needs."""
+    """Assert that masks, thresholds and steps have different names, as the h5 format needs."""
     own = {id(v) for v in wrapper.layer.variables}
     names = {v.name for v in wrapper.variables if id(v) not in own}
     assert len(names) == 1 + 3 * len(wrapper.pruning_vars)
@@ -291,6 +291,45 @@ def test_a_layer_of_an_unknown_class_is_refused() -> None:
     model = keras.Sequential([keras.Input((6,)), Unknown(name="mine")])
     with pytest.raises(ValueError, match=r"'mine' \(Unknown\) cannot be pruned.* not known"):
         prune_low_magnitude(model)
+
+
+class Doubled(L.Layer):
+    """Nothing but a function."""
+
+    def call(self, x):
+        return 2 * x
+
+
+class Sampled(L.Layer):
+    """A random state is not a weight."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = keras.random.SeedGenerator(0)
+
+    def build(self, shape):
+        self.units = shape[-1]
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
+
+
+@pytest.mark.parametrize("layer_class", [Doubled, Sampled])
+def test_layers_without_weights_need_no_registration(layer_class: Any) -> None:
+    inside = L.Pipeline([layer_class(), L.ReLU()])
+    layers = [keras.Input((3, 6)), layer_class(name="own"), inside, L.Dense(2)]
+    pruned = prune_low_magnitude(keras.Sequential(layers), HALF)
+    train(pruned)
+    check_sparse(pruned)
+    assert isinstance(pruned.layers[0], layer_class)
+    assert sparsity_report(pruned).skipped == ()
+
+
+def test_a_layer_that_is_not_built_may_get_weights() -> None:
+    own, *_ = prune_low_magnitude([Doubled(), L.Dense(2)], HALF)
+    assert isinstance(own, Doubled)
+    with pytest.raises(ValueError, match=r"'own' .* not known to pruneplug, and it is not built"):
+        prune_low_magnitude([Sampled(name="own"), L.Dense(2)], HALF)
 
 
 def test_an_unknown_layer_inside_another_is_named() -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 
+from pruneplug import members
+
 
 class PruningPolicy(ABC):
     """Decides layer by layer what `prune_low_magnitude` wraps in a model.
 
     Subclass it and define the two abstract methods, as for TFMOT. Define `skip_reason` too to
-    tell `sparsity_report` why a layer was left out, or to decide by its place in the model.
+    tell `sparsity_report` why a layer was left out, or to decide by its place in the model: it is
+    asked for each layer that subclassed models and layers of one's own are made of, too.
 
     Attributes:
         skips_unsupported: Whether what cannot be pruned is left out instead of being an error.
@@ -29,8 +32,14 @@ class PruningPolicy(ABC):
         """Raise ValueError when the model does not fit this policy."""
 
     def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
-        """Return why this layer of the model is left out, or None when it may be pruned."""
-        return None if self.allow_pruning(layer) else "left out by the pruning policy"
+        """Return why this layer of the model is left out, or None when it may be pruned.
+
+        Unless a policy overrides this, what it allows for a layer of one's own holds for all that
+        the layer is made of.
+        """
+        around = members.part_of(model, layer).layers
+        outermost = next(x for x in around if not isinstance(x, keras.Model))
+        return None if self.allow_pruning(outermost) else "left out by the pruning policy"
 
 
 class AllOf(PruningPolicy):
