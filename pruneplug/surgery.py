@@ -98,6 +98,20 @@ def detach_beside(model: keras.Model) -> None:
     _forget_training(model)
 
 
+@contextmanager
+def without_beside(model: keras.Model) -> Iterator[None]:
+    """Take away for a while what `attach_beside` has added to a model and to models inside it."""
+    owners = [owner for owner in model._flatten_layers() if _beside(owner)]
+    held = [[getattr(owner, name) for name in _beside(owner)] for owner in owners]
+    for owner in owners:
+        detach_beside(owner)
+    try:
+        yield
+    finally:
+        for owner, layers in zip(owners, held, strict=True):
+            attach_beside(owner, layers)
+
+
 def _beside(model: keras.Model) -> list[str]:
     return [name for name in vars(model) if name.startswith(_BESIDE)]
 

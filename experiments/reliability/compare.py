@@ -48,7 +48,7 @@ def _arrays(one: Checkpoint, other: Checkpoint) -> Iterator[str]:
 
 
 def _facts(one: Checkpoint, other: Checkpoint) -> Iterator[str]:
-    for name in one.facts.keys() - {"tracking"}:
+    for name in one.facts:
         # Text, because NaN is not equal to itself.
         if json.dumps(one.facts[name]) != json.dumps(other.facts[name]):
             yield f"facts: {name}"

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pruneplug.training.records import Array
+
+Direction = Literal["min", "max"]
 
 
 @dataclass
@@ -13,23 +15,24 @@ class Best:
     """Remembers the best epoch's step, metrics and weights.
 
     Args:
-        monitor: Name of the metric to compare, such as "val_loss". Accuracy, AUC and F1 count
-            as better when higher, everything else when lower.
+        monitor: Name of the metric to compare, such as "val_loss".
+        direction: Whether it is better when it is lower, or higher.
     """
 
     monitor: str
+    direction: Direction = "min"
     step: int | None = None
     logs: dict[str, float] = field(default_factory=dict)
     weights: list[Array] = field(default_factory=list)
 
     def offer(
-        self, step: int, logs: Mapping[str, float], weights: Callable[[], Sequence[Array]]
+        self, step: int, logs: dict[str, float], weights: Callable[[], Sequence[Array]]
     ) -> bool:
         """Take an epoch's result if it beats the best one so far.
 
         Args:
             step: Optimizer steps taken.
-            logs: The epoch's metrics.
+            logs: The epoch's metrics; not copied, since callbacks may add to them.
             weights: Reads the weights; called only when they are taken.
 
         Returns:
@@ -38,7 +41,7 @@ class Best:
         value = logs.get(self.monitor, math.nan)
         if math.isnan(value) or (self.step is not None and not self._better(value)):
             return False
-        self.step, self.logs, self.weights = step, dict(logs), list(weights())
+        self.step, self.logs, self.weights = step, logs, list(weights())
         return True
 
     def save(self) -> dict[str, Any]:
@@ -51,14 +54,4 @@ class Best:
 
     def _better(self, value: float) -> bool:
         best = self.logs[self.monitor]
-        return value > best if higher_is_better(self.monitor) else value < best
-
-
-def higher_is_better(monitor: str) -> bool:
-    """Tell a metric's direction by its name, as Keras does.
-
-    Example:
-        >>> higher_is_better("val_accuracy"), higher_is_better("val_loss")
-        (True, False)
-    """
-    return any(word in monitor.lower() for word in ("acc", "auc", "f1", "precision", "recall"))
+        return value > best if self.direction == "max" else value < best

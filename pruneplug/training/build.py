@@ -27,6 +27,12 @@ def build_state(model: keras.Model, feed: Feed) -> None:
         model._symbolic_build(data_batch=_local_batch(feed, strategy))
 
 
+def batch_spec(feed: Feed, model: keras.Model) -> Any:
+    """Return the type of each tensor in one replica's share of a batch."""
+    batch = _local_batch(feed, model.distribute_strategy)
+    return keras.tree.map_structure(tf.type_spec_from_value, batch)
+
+
 def _local_batch(feed: Feed, strategy: Any) -> Any:
     """Return one replica's share of a batch as symbolic tensors."""
     seen: list[Any] = []

@@ -11,6 +11,10 @@ from pruneplug.training.loop import StepLoop
 from pruneplug.training.pace import Pace
 
 
+def _nothing(*_: object) -> None:
+    """Stand for what nobody wants to be told."""
+
+
 class Evaluation:
     """Evaluates a model on all of a feed.
 
@@ -35,31 +39,41 @@ class Evaluation:
         self.names = self._loop.trace()
         self.position = 0
 
-    def run(self, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def run(
+        self,
+        check: Callable[[], None] = _nothing,
+        begun: Callable[[], None] = _nothing,
+        measured: Callable[[dict[str, float]], None] = _nothing,
+    ) -> dict[str, float]:
         """Return loss and metrics by name; the model's metrics are used and left reset.
 
         Args:
             check: Called every half second or so, between two batches; when it raises, the next
                 call goes on from there.
+            begun: Called when callbacks have done to the weights what they do for an evaluation.
+            measured: Called with the metrics while the weights are those that they are of.
         """
         if self.position == 0:
             self._callbacks.on_test_begin()
             self._model.reset_metrics()
             self._feed.start(0)
+        begun()
         outputs: dict[str, object] = {}
         while self.position < self._feed.steps_per_epoch:
             check()
             outputs = self._run_window()
         logs = self._loop.read(outputs)
+        measured(logs)
         self.position = 0
         self._model.reset_metrics()
         self._callbacks.on_test_end(logs)
         return logs
 
     def restore(self, position: int) -> None:
-        """Go on behind `position` batches; the model's metrics hold their sums already.
+        """Go on behind `position` batches.
 
-        Callbacks are told of its begin again; what they remember must be restored afterwards.
+        Callbacks are told of its begin again. What they do to the weights then was done before the
+        checkpoint: all variables, and what callbacks remember, must be restored afterwards.
         """
         self.position = position
         if position:

@@ -152,9 +152,9 @@ class Keeper:
         if amid or facts["trained"] is not None:
             session.callbacks.on_epoch_begin(session.epoch)
         session.feed.restore(session.step, checkpoint.path)
-        restore_variables(session.model, sections, self._force)
         if session.validation is not None:
             session.validation.restore(facts["evaluated"])
+        restore_variables(session.model, sections, self._force)
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])
         session.logs, session.trained = dict(facts["logs"]), facts["trained"]
         session.model.stop_training = facts["stopped"]
@@ -181,7 +181,6 @@ class Keeper:
             "stopped": bool(session.model.stop_training),
             "best": session.best.save(),
             "random": random_state(),
-            "tracking": session.log.describe(),
             "versions": _versions(),
         }
 

@@ -1,6 +1,7 @@
 """The event loop: runs a prepared training from event to event."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 
 from pruneplug.pruner import Pruner
 from pruneplug.sparsity import PruningEvent, total_sparsity
+from pruneplug.training.averages import averaged, swaps_averages
 from pruneplug.training.best import Best
 from pruneplug.training.callback_hooks import wants_batches
 from pruneplug.training.evaluation import Evaluation
@@ -158,19 +160,42 @@ class Session:
     def _end_epoch(self) -> bool:
         """Evaluate, tell everyone, and return whether this is the best epoch so far."""
         self.trained = self.trained or self.loop.read(self._outputs)
-        logs = dict(self.trained)
-        if self.validation is not None:
-            self.resting = True  # the position in the evaluation is part of the state
-            logs.update({f"val_{k}": v for k, v in self.validation.run(self.check).items()})
-            self.resting = False
+        self.logs = dict(self.trained)
+        swapped = self.validation is not None and any(map(swaps_averages, self.callbacks.callbacks))
+        with nullcontext() if swapped else averaged(self.model):
+            improved = self._validate()
         self.trained = None
-        self.callbacks.on_epoch_end(self.epoch, logs)
+        self.callbacks.on_epoch_end(self.epoch, self.logs)
         self.epoch += 1
-        self.logs = logs
-        self.log.log(logs, self.step)
-        return self.pruner.target_reached() and self.best.offer(self.step, logs, self._weights)
+        self.log.log(self.logs, self.step)
+        return improved
 
-    def _weights(self) -> list[Any]:
+    def _validate(self) -> bool:
+        """Add the metrics of the validation; return whether its weights are the best so far."""
+        if self.validation is None:
+            return self._offer()
+        improved = False
+
+        def measured(metrics: Mapping[str, float]) -> None:
+            nonlocal improved
+            self.logs.update({f"val_{name}": value for name, value in metrics.items()})
+            improved = self._offer()
+
+        self.resting = True  # the position in the evaluation is part of the state
+        self.validation.run(self.check, self.apply_masks, measured)
+        self.resting = False
+        return improved
+
+    def apply_masks(self) -> None:
+        """Set the masked weights to zero, whoever has written others."""
+        for layer in self.pruner.layers:
+            layer.apply_masks()
+
+    def _offer(self) -> bool:
+        return self.pruner.target_reached() and self.best.offer(self.step, self.logs, self.weights)
+
+    def weights(self) -> list[Any]:
+        """Return a copy of all variables of the model."""
         return [value for _, value in read_variables(self.model.variables)]
 
     def _log_event(self, event: PruningEvent | None) -> None:

@@ -23,10 +23,17 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
     """
     return {
         "model": list(model.variables),
-        "optimizer": list(model.optimizer.variables),
+        "optimizer": [v for optimizer in optimizers(model) for v in optimizer.variables],
         "metrics": list(model.metrics_variables),
         "random": [global_seed_generator().state],
     }
+
+
+def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Return the optimizer that a model is compiled with, and those that it holds besides."""
+    held = (model.optimizer, *vars(model).values())
+    unique = {id(found): found for found in held if isinstance(found, keras.optimizers.Optimizer)}
+    return list(unique.values())
 
 
 def read_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:

@@ -21,12 +21,14 @@ from pruneplug.training.compilation import choose
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, train_feed
 from pruneplug.training.guard import guarded
+from pruneplug.training.lending import Loan
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
 from pruneplug.training.outcome import finish, stored_result
 from pruneplug.training.persistence import Keeper
 from pruneplug.training.preparation import Pruning, callback_list, check_monitor, evaluation
 from pruneplug.training.progress import Progress
+from pruneplug.training.randomness import seeded
 from pruneplug.training.result import TrainingResult
 from pruneplug.training.resume import check_identity, find_checkpoint, identity
 from pruneplug.training.saving import Saving, check_count
@@ -130,7 +132,7 @@ class Trainer:
         }
         self._callbacks = tuple(callbacks)
         chief = is_chief(model.distribute_strategy)
-        self._log = MetricLog((chief and tracker) or NullTracker())
+        self._tracker = (chief and tracker) or NullTracker()
         self._store = (
             None if self._folder is None else self._saving.store(self._folder, writes=chief)
         )
@@ -161,22 +163,26 @@ class Trainer:
         """
         # The workers of a cluster share a folder, which its chief locks.
         alone = self._store is not None and self._store.writes
-        with sole_use(self._folder / LOCK) if alone and self._folder else nullcontext():
-            return self._fit(train, validation, test, steps_per_epoch)
+        with (
+            sole_use(self._folder / LOCK) if alone and self._folder else nullcontext(),
+            seeded(self.seed),
+            Loan(self.model) as loan,
+        ):
+            return self._fit(loan, train, validation, test, steps_per_epoch)
 
     def _fit(
-        self, train: Data, validation: Data | None, test: Data | None, steps: int | None
+        self, loan: Loan, train: Data, validation: Data | None, test: Data | None, steps: int | None
     ) -> TrainingResult:
         checkpoint = find_checkpoint(self._store, self.resume, self.epochs)
-        keras.utils.set_random_seed(self.seed)
         stop = StopSignals()
         session = self._prepare(train, validation, steps, stop)
+        loan.begin(session.model)
         own = identity(session.model, session.pruner, session.feed, self.seed, self._settings)
         if checkpoint is not None:
             check_identity(checkpoint, own, self.force_resume)
             check_variables(session.model, checkpoint.sections, self.force_resume)
             if checkpoint.facts["outcome"] is not None:
-                return stored_result(session.model, checkpoint)
+                return stored_result(session, checkpoint, loan)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
         session.callbacks.on_train_begin()
         callbacks = CallbackState(session.callbacks.callbacks)
@@ -188,7 +194,7 @@ class Trainer:
             session.begin()
             session.run(keeper.between)
             keeper.secure()
-            return finish(session, tested, keeper)
+            return finish(session, tested, keeper, loan)
 
     def _prepare(
         self, train: Data, validation: Data | None, steps: int | None, stop: StopSignals
@@ -219,7 +225,7 @@ class Trainer:
             loop,
             validated,
             callbacks,
-            self._log,
+            MetricLog(self._tracker),
             stop.check,
             Best(self.monitor),
             self._progress,
