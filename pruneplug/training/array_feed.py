@@ -15,8 +15,8 @@ class ArrayFeed:
     data is two integers. The last batch may be short, as in Keras' `fit`.
 
     Args:
-        arrays: A tuple `(x, y)` or `(x, y, sample_weight)`; each may be a structure of arrays
-            with the samples along axis 0.
+        arrays: A tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`; each may be a structure of
+            arrays with the samples along axis 0, dense, sparse or ragged.
         name: What the data is called in errors.
         batch_size: Samples in a batch, over all replicas.
         strategy: The `tf.distribute` strategy whose replicas share a batch.
@@ -44,7 +44,10 @@ class ArrayFeed:
         self.seed = seed
         available = -(-self.samples // batch_size)
         self.steps_per_epoch = _steps(steps_per_epoch, available, name)
-        self._tensors = keras.tree.map_structure(_tensor, keras.tree.lists_to_tuples(arrays))
+        tensors = keras.tree.map_structure(_rows_of, keras.tree.lists_to_tuples(arrays))
+        self._tensors = keras.utils.pack_x_y_sample_weight(*tensors)
+        leaves = keras.tree.flatten(self._tensors)
+        self.dense = not any(isinstance(leaf, _SparseRows | tf.RaggedTensor) for leaf in leaves)
         self._strategy = strategy
         self._order = None if seed is None else tf.Variable(self._permutation(0), trainable=False)
 
@@ -63,7 +66,7 @@ class ArrayFeed:
         # Gathered row by row, since XLA takes a slice at a computed place for one of any size.
         rows = index * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
         rows = rows if self._order is None else tf.gather(self._order, rows)
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), self._tensors)
+        return tf.nest.map_structure(lambda tensor: _gather(tensor, rows), self._tensors)
 
     def next(self, index: Any) -> Any:
         """Return batch `index`, split between the replicas if there are several."""
@@ -93,8 +96,7 @@ class ArrayFeed:
         self.start(step // self.steps_per_epoch)
 
     def _permutation(self, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        key = np.random.SeedSequence([self.seed or 0, epoch])
-        return np.random.Generator(np.random.Philox(key)).permutation(self.samples)
+        return permutation(self.seed or 0, epoch, self.samples)
 
     def _size(self, first: Any) -> Any:
         # A size known when the loop is traced gives the step a static batch dimension.
@@ -108,15 +110,76 @@ class ArrayFeed:
 
     def _rows(self, first: Any, size: Any) -> Any:
         if self._order is None:
-            return tf.nest.map_structure(lambda t: t[first : first + size], self._tensors)
+            return tf.nest.map_structure(lambda t: _slice(t, first, size), self._tensors)
         rows = tf.slice(self._order, [first], [size])
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), self._tensors)
+        return tf.nest.map_structure(lambda tensor: _gather(tensor, rows), self._tensors)
 
 
-def _tensor(array: Any) -> Any:
-    tensor = tf.convert_to_tensor(array)
+class _SparseRows:
+    """The rows of a sparse tensor, so that any of them can be taken."""
+
+    def __init__(self, sparse: tf.SparseTensor) -> None:
+        sparse = tf.sparse.reorder(sparse)
+        rows = sparse.indices[:, 0]
+        self.shape = sparse.shape
+
+        def by_row(values: Any) -> tf.RaggedTensor:
+            return tf.RaggedTensor.from_value_rowids(values, rows, sparse.dense_shape[0])
+
+        self._places, self._values = by_row(sparse.indices[:, 1:]), by_row(sparse.values)
+
+    def gather(self, rows: Any) -> tf.SparseTensor:
+        """Return a sparse tensor of some of them."""
+        values, places = tf.gather(self._values, rows), tf.gather(self._places, rows)
+        indices = tf.concat([values.value_rowids()[:, None], places.values], axis=1)
+        count = tf.reshape(tf.cast(tf.size(rows), tf.int64), [1])
+        shape = tf.concat([count, tf.constant(self.shape[1:], tf.int64)], axis=0)
+        taken = tf.SparseTensor(indices, values.values, shape)
+        taken.set_shape([None, *self.shape[1:]])
+        return taken
+
+
+def permutation(seed: int, epoch: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the order of `count` things in an epoch."""
+    key = np.random.SeedSequence([seed, epoch])
+    return np.random.Generator(np.random.Philox(key)).permutation(count)
+
+
+def to_tensor(array: Any) -> Any:
+    """Return an array as tensor, dense, sparse (also of SciPy) or ragged, floats as Keras'.
+
+    Raises:
+        TypeError: If it does not hold numbers or strings.
+    """
+    if hasattr(array, "tocoo"):
+        array = array.tocoo()
+        places = np.stack([array.row, array.col], axis=1)
+        array = tf.SparseTensor(places.astype(np.int64), array.data, array.shape)
+    if not isinstance(array, tf.SparseTensor | tf.RaggedTensor):
+        try:
+            array = tf.convert_to_tensor(array)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"Data must consist of arrays of numbers or strings; got {type(array).__name__} "
+                f"({error}). np.asarray(..., dtype='float32') makes one type of several."
+            ) from error
     # Keras' fit does the same, so that both see the same bits.
-    return tf.cast(tensor, keras.config.floatx()) if tensor.dtype.is_floating else tensor
+    return tf.cast(array, keras.config.floatx()) if array.dtype.is_floating else array
+
+
+def _rows_of(array: Any) -> Any:
+    tensor = to_tensor(array)
+    return _SparseRows(tensor) if isinstance(tensor, tf.SparseTensor) else tensor
+
+
+def _gather(tensor: Any, rows: Any) -> Any:
+    return tensor.gather(rows) if isinstance(tensor, _SparseRows) else tf.gather(tensor, rows)
+
+
+def _slice(tensor: Any, first: Any, size: Any) -> Any:
+    if isinstance(tensor, _SparseRows):
+        return tensor.gather(tf.range(first, first + tf.cast(size, tf.int64)))
+    return tensor[first : first + size]
 
 
 def _samples(arrays: tuple[Any, ...], name: str) -> int:

@@ -6,7 +6,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruneplug import surgery
 from pruneplug.training.feed import Feed
+
+
+def build_model(model: keras.Model, feed: Feed) -> None:
+    """Create the layers of a subclassed model by calling it, as its first `fit` would.
+
+    One that cannot be called stays as it is, for the pruning to say what it lacks.
+
+    Args:
+        model: The caller's.
+        feed: Says what a batch looks like.
+    """
+    if model.built or surgery.is_graph(model):
+        return
+    x, *_ = keras.utils.unpack_x_y_sample_weight(batch_spec(feed, model))
+    with contextlib.suppress(Exception):
+        model(keras.tree.map_structure(lambda spec: keras.KerasTensor(spec.shape, spec.dtype), x))
 
 
 def build_state(model: keras.Model, feed: Feed) -> None:

@@ -87,7 +87,8 @@ def choose(model: keras.Model, feed: Feed, compiling: Mapping[str, Any], steps: 
     pays = steps * (weights + _WEIGHTS_A_STEP) >= _WORTH
     if not pays or not all(map(_shipped, parts)):
         return Compilation.OFF
-    if not all(map(_gains, model._flatten_layers())):
+    # XLA has no sparse or ragged tensors.
+    if not feed.dense or not all(map(_gains, model._flatten_layers())):
         return Compilation.UPDATE
     small = weights * (os.cpu_count() or 1) <= _LOOP_WEIGHTS and isinstance(feed, ArrayFeed)
     return Compilation.LOOP if small else Compilation.STEP

@@ -23,7 +23,7 @@ _NOTES = "_self_"
 _Trackable: Any = tf.__internal__.tracking.Trackable
 
 # What `compile` and `fit` leave in a model; a copy is not compiled.
-_COMPILATION = (
+COMPILATION = (
     "optimizer",
     "train_function",
     "test_function",
@@ -134,7 +134,7 @@ class _Copier:
             if name in _CALLS:
                 vars(new)[name] = []
             elif name not in born and not name.startswith(_NOTES):
-                vars(new)[name] = None if name in _COMPILATION else self(value)
+                vars(new)[name] = None if name in COMPILATION else self(value)
         if isinstance(new, Tracker):
             new.stored_ids = {name: set(map(id, store)) for name, (_, store) in new.config.items()}
         if isinstance(new, keras.Model):

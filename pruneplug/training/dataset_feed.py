@@ -28,6 +28,13 @@ class DatasetFeed:
     ) -> None:
         self.steps_per_epoch = _steps(dataset, name, steps_per_epoch)
         self._name = name
+        kinds = tf.nest.flatten(dataset.element_spec)
+        if any(kind.shape.rank == 0 for kind in kinds if hasattr(kind, "shape")):
+            raise ValueError(
+                f"{name} must be batched; got single samples of {dataset.element_spec}. Call "
+                "batch(n) on the data set."
+            )
+        self.dense = all(isinstance(kind, tf.TensorSpec) for kind in kinds)
         options = tf.data.Options()
         # With autotune on, destroying an iterator waits for a thread that sleeps for seconds.
         options.autotune.enabled = False

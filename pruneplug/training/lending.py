@@ -9,11 +9,22 @@ from pruneplug import surgery
 from pruneplug.constraint import MaskConstraint
 from pruneplug.prune import strip_pruning
 from pruneplug.training.build import batch_spec
-from pruneplug.training.copies import check_copy, stripped_copy
+from pruneplug.training.copies import COMPILATION, check_copy, stripped_copy
 from pruneplug.training.feed import Feed
 from pruneplug.training.records import Array
 from pruneplug.training.state import optimizers, read_variables
 from pruneplug.wrapper import pruned_layers
+
+# A model that is trained itself, since it is pruned already or in place, is compiled for it.
+_COMPILED = (
+    *COMPILATION,
+    "compiled",
+    "loss",
+    "steps_per_execution",
+    "stop_training",
+    "_jit_compile",
+    "_run_eagerly",
+)
 
 
 class Loan:
@@ -30,6 +41,7 @@ class Loan:
         self._model = model
         self._pruned = bool(pruned_layers(model))
         self._constraints = {id(v): v.constraint for v in model.variables}
+        self._compiled = {name: vars(model)[name] for name in _COMPILED if name in vars(model)}
         self._values: list[tuple[keras.Variable, Array]] = []
 
     def __enter__(self) -> Self:
@@ -40,6 +52,9 @@ class Loan:
         """Give it back."""
         for variable, value in self._values:
             variable.assign(value)
+        for name in _COMPILED:
+            vars(self._model).pop(name, None)
+        vars(self._model).update(self._compiled)
         for wrapper in pruned_layers(self._model):
             wrapper.engine = None  # the run may have ended before its engine did
         for variable in self._model.variables:

@@ -124,7 +124,9 @@ class StepLoop:
 
     def _awaited(self, batch: Any) -> list[Any]:
         alone = self._strategy.num_replicas_in_sync == 1
-        return keras.tree.flatten(batch) if alone and isinstance(self._feed, DatasetFeed) else []
+        if not alone or not isinstance(self._feed, DatasetFeed):
+            return []
+        return list(tf.nest.flatten(batch, expand_composites=True))
 
     def _steps(self, one: Any, first: Any, end: Any) -> Any:
         specs = one.get_concrete_function().structured_outputs

@@ -1,5 +1,7 @@
 """From a user's model and data to a session that is ready to run."""
 
+import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,7 @@ import keras
 from pruneplug.callbacks import UpdatePruningStep
 from pruneplug.prune import prune_low_magnitude
 from pruneplug.schedules import PruningSchedule
+from pruneplug.training.averages import swaps_averages
 from pruneplug.training.evaluation import Evaluation
 from pruneplug.training.feed import Data, evaluation_feed
 from pruneplug.wrapper import pruned_layers
@@ -16,31 +19,64 @@ from pruneplug.wrapper import pruned_layers
 
 @dataclass(frozen=True)
 class Pruning:
-    """How to prune a model: the arguments of `prune_low_magnitude`."""
+    """How to prune a model.
+
+    Args:
+        schedule: When masks are updated and how sparse they are.
+        options: Further arguments of `prune_low_magnitude`.
+
+    Raises:
+        TypeError: If it takes no such argument.
+    """
 
     schedule: PruningSchedule | None
     options: Mapping[str, Any]
 
-    def wrap(self, model: keras.Model) -> keras.Model:
-        """Return the model to train; one that is already pruned is returned as it is.
+    def __post_init__(self) -> None:
+        parameters = inspect.signature(prune_low_magnitude).parameters.values()
+        named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        allowed = [name for name in named if name not in ("to_prune", "pruning_schedule")]
+        for name in self.options:
+            if name not in allowed:
+                close = difflib.get_close_matches(name, [*allowed, "schedule"], 1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                raise TypeError(
+                    "Trainer must be given its own arguments or those of prune_low_magnitude "
+                    f"({', '.join(allowed)}); got {name}={self.options[name]!r}.{hint}"
+                )
+
+    def check(self, model: keras.Model) -> None:
+        """Refuse a model that is pruned twice, or not at all.
 
         Raises:
-            ValueError: If the model is pruned and a schedule is given too, or neither.
+            TypeError: If it is no Keras model.
+            ValueError: If the model is pruned and arguments for it are given too, or no schedule.
         """
+        if not isinstance(model, keras.Model):
+            kind = f"{type(model).__module__}.{type(model).__name__}"
+            raise TypeError(f"model must be a Keras 3 model; got {kind}.")
+        layers = pruned_layers(model)
+        given = {**({} if self.schedule is None else {"schedule": self.schedule}), **self.options}
+        if layers and given:
+            listed = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise ValueError(
+                f"{' and '.join(given)} must be left out for a model whose layers bring their "
+                f"own; got {listed} and {len(layers)} pruned layers. Leave it out, or pass the "
+                "model before prune_low_magnitude."
+            )
+        if not layers and self.schedule is None:
+            raise ValueError(
+                "schedule must be given for a model that is not pruned yet; got schedule=None. "
+                "Pass PolynomialDecay(...) or ConstantSparsity(...)."
+            )
+
+    def wrap(self, model: keras.Model) -> keras.Model:
+        """Return the model to train; one that is already pruned is returned as it is."""
+        self.check(model)
         layers = pruned_layers(model)
         if not layers:
-            if self.schedule is None:
-                raise ValueError(
-                    "schedule must be given for a model that is not pruned yet; got schedule=None. "
-                    "Pass PolynomialDecay(...) or ConstantSparsity(...)."
-                )
-            return prune_low_magnitude(model, self.schedule, **self.options)
-        if self.schedule is not None:
-            raise ValueError(
-                "schedule must be None for a model whose layers bring their own; "
-                f"got schedule={self.schedule!r} and {len(layers)} pruned layers. "
-                "Leave it out, or pass the model before prune_low_magnitude."
-            )
+            arguments: dict[str, Any] = {"pruning_schedule": self.schedule, **self.options}
+            return prune_low_magnitude(model, **arguments)
         # A model that was stripped once has lost its constraints; they belong into the graph.
         for layer in layers:
             layer.attach()
@@ -61,6 +97,9 @@ def callback_list(
                 "callbacks must not contain UpdatePruningStep: the Trainer steps the pruning "
                 f"itself; got callbacks={[type(c).__name__ for c in callbacks]}. Leave it out."
             )
+        if swaps_averages(callback):
+            # What an earlier run has left in its model is not in this one.
+            keras.callbacks.SwapEMAWeights.__init__(callback, callback.swap_on_epoch)
     return keras.callbacks.CallbackList(
         list(callbacks), add_history=True, model=model, verbose=0, epochs=epochs, steps=steps
     )
@@ -78,18 +117,3 @@ def evaluation(
         return None
     feed = evaluation_feed(data, name, batch_size, model.distribute_strategy)
     return Evaluation(model, feed, callbacks)
-
-
-def check_monitor(monitor: str, train: frozenset[str], validation: Evaluation | None) -> None:
-    """Refuse a metric that no epoch will have.
-
-    Raises:
-        ValueError: With the names there are.
-    """
-    names = set(train)
-    if validation is not None:
-        names |= {f"val_{name}" for name in validation.names}
-    elif monitor.startswith("val_"):
-        return  # without validation there is no best model, only a last one
-    if names and monitor not in names:
-        raise ValueError(f"monitor must be one of {sorted(names)}; got monitor={monitor!r}.")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from pruneplug.training.checkpoint_store import CheckpointStore
@@ -30,8 +31,9 @@ class Saving:
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        for name in ("checkpoint_every", "keep_checkpoints"):
-            check_count(name, getattr(self, name))
+        check_count("keep_checkpoints", self.keep_checkpoints)
+        if self.checkpoint_every is not None:
+            check_count("checkpoint_every", self.checkpoint_every)
         for name in ("checkpoint_minutes", "keep_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -91,11 +93,24 @@ class Alarm:
 
 
 def check_count(name: str, value: object) -> None:
-    """Refuse a value that is neither None nor a whole number of at least 1.
+    """Refuse a value that is no whole number of at least 1.
 
     Raises:
         ValueError: With name and value.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if value is not None and not whole:
+    if not _is_whole(value) or value < 1:  # type: ignore[operator]  # it is a number then
         raise ValueError(f"{name} must be a whole number, at least 1; got {name}={value!r}.")
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that not all generators take.
+
+    Raises:
+        ValueError: With its value.
+    """
+    if not _is_whole(seed) or not 0 <= seed < 2**32:  # type: ignore[operator]  # as above
+        raise ValueError(f"seed must be a whole number in [0, 2**32); got seed={seed!r}.")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

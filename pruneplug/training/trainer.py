@@ -8,30 +8,31 @@ from typing import Any, Literal
 import keras
 
 from pruneplug.lock import sole_use
-from pruneplug.policies import PruningPolicy
 from pruneplug.pruner import Pruner
 from pruneplug.schedules import PruningSchedule
 from pruneplug.signals import StopSignals
 from pruneplug.tracking.base import NullTracker, Tracker
 from pruneplug.training.best import Best
-from pruneplug.training.build import build_state
+from pruneplug.training.build import build_model, build_state
 from pruneplug.training.callback_state import CallbackState
 from pruneplug.training.cluster import is_chief
 from pruneplug.training.compilation import choose
+from pruneplug.training.compiling import AUTO, check_compile, compile_model
 from pruneplug.training.events import Plan
-from pruneplug.training.feed import Data, train_feed
+from pruneplug.training.feed import Data, Feed, train_feed
 from pruneplug.training.guard import guarded
 from pruneplug.training.lending import Loan
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
+from pruneplug.training.monitoring import Mode, check_mode, direction
 from pruneplug.training.outcome import finish, stored_result
 from pruneplug.training.persistence import Keeper
-from pruneplug.training.preparation import Pruning, callback_list, check_monitor, evaluation
+from pruneplug.training.preparation import Pruning, callback_list, evaluation
 from pruneplug.training.progress import Progress
 from pruneplug.training.randomness import seeded
 from pruneplug.training.result import TrainingResult
 from pruneplug.training.resume import check_identity, find_checkpoint, identity
-from pruneplug.training.saving import Saving, check_count
+from pruneplug.training.saving import Saving, check_count, check_seed
 from pruneplug.training.schedule_check import check_schedules
 from pruneplug.training.session import Session
 from pruneplug.training.state import check_variables
@@ -45,17 +46,16 @@ class Trainer:
     Args:
         model: A Keras model; one from `prune_low_magnitude` brings its own schedules.
         schedule: When masks are updated and how sparse they are.
-        block_size: Rows and columns of the blocks that are pruned together.
-        block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
-        sparsity_m_by_n: (m, n) for m zeros in every n consecutive values.
-        pruning_policy: Decides layer by layer what is pruned.
-        optimizer: As in `compile`.
-        loss: As in `compile`.
-        metrics: As in `compile`.
+        optimizer: As in `compile`. "auto" leaves a model that is compiled as it is, and stands for
+            Adam otherwise.
+        loss: As in `compile`, "auto" likewise: sparse categorical cross-entropy otherwise.
+        loss_weights: As in `compile`.
+        metrics: As in `compile`, "auto" likewise: accuracy otherwise.
         epochs: Passes over the training data.
         batch_size: Samples in a batch of arrays, over all replicas.
         seed: Of everything random; the same seed gives the same bits on the same machine.
-        callbacks: Ordinary Keras callbacks. One that wants every batch costs speed.
+        callbacks: Ordinary Keras callbacks. One that wants every batch costs speed. They are used
+            as they are by each `fit`, like those of Keras.
         tracker: Takes the metrics; started and finished by its owner.
         folder: Checkpoints go to `folder/checkpoints`; None writes none.
         checkpoint_every: Steps between two checkpoints; None saves at epoch ends.
@@ -71,10 +71,13 @@ class Trainer:
         jit_compile: As in `compile`; "auto" leaves more to XLA than there (`compilation.choose`).
         monitor: The metric that decides which epoch's model is returned, among those that have
             reached the target sparsity.
+        mode: "min" if it is better when lower, "max" if higher; "auto" asks the metric.
         progress: Shows a progress line.
+        **pruning: Further arguments of `prune_low_magnitude`, for a model that is not pruned yet.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        TypeError: If there is no such argument.
+        ValueError: If an argument is out of its range, or does not fit the model.
     """
 
     def __init__(
@@ -82,13 +85,10 @@ class Trainer:
         model: keras.Model,
         schedule: PruningSchedule | None = None,
         *,
-        block_size: Sequence[int] = (1, 1),
-        block_pooling_type: str = "AVG",
-        sparsity_m_by_n: Sequence[int] | None = None,
-        pruning_policy: PruningPolicy | None = None,
-        optimizer: Any = "adam",
-        loss: Any = "sparse_categorical_crossentropy",
-        metrics: Any = ("accuracy",),
+        optimizer: Any = AUTO,
+        loss: Any = AUTO,
+        loss_weights: Any = AUTO,
+        metrics: Any = AUTO,
         epochs: int = 10,
         batch_size: int = 32,
         seed: int = 0,
@@ -104,32 +104,32 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
         jit_compile: bool | Literal["auto"] = "auto",
         monitor: str = "val_loss",
+        mode: Mode = "auto",
         progress: bool | Progress = False,
+        **pruning: Any,
     ) -> None:
         check_count("epochs", epochs)
         check_count("batch_size", batch_size)
+        check_seed(seed)
+        check_mode(mode)
         self._saving = Saving(checkpoint_every, checkpoint_minutes, keep_checkpoints, keep_minutes)
         self._saving.check_folder(folder, resume)
         self.model = model
-        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
-        self.monitor, self.resume, self.force_resume = monitor, resume, force_resume
+        self.epochs, self.batch_size, self.seed = int(epochs), int(batch_size), int(seed)
+        self.monitor, self.mode = monitor, mode
+        self.resume, self.force_resume = resume, force_resume
         self._settings = dict(settings or {})
         self._folder = None if folder is None else Path(folder)
-        self._pruning = Pruning(
-            schedule,
-            {
-                "block_size": block_size,
-                "block_pooling_type": block_pooling_type,
-                "sparsity_m_by_n": sparsity_m_by_n,
-                "pruning_policy": pruning_policy,
-            },
-        )
+        self._pruning = Pruning(schedule, pruning)
+        self._pruning.check(model)
         self._compile = {
             "optimizer": optimizer,
             "loss": loss,
+            "loss_weights": loss_weights,
             "metrics": list(metrics) if isinstance(metrics, tuple) else metrics,
             "jit_compile": jit_compile,
         }
+        check_compile(model, self._compile)
         self._callbacks = tuple(callbacks)
         chief = is_chief(model.distribute_strategy)
         self._tracker = (chief and tracker) or NullTracker()
@@ -144,18 +144,21 @@ class Trainer:
         validation: Data | None = None,
         test: Data | None = None,
         steps_per_epoch: int | None = None,
+        class_weight: Mapping[int, float] | None = None,
     ) -> TrainingResult:
         """Train, prune, and return the best model that has reached the target sparsity.
 
         Args:
-            train: A batched `tf.data.Dataset`, or `(x, y)` or `(x, y, sample_weight)` arrays,
-                which are shuffled anew in every epoch.
+            train: `(x,)`, `(x, y)` or `(x, y, sample_weight)` arrays, or a `keras.utils.PyDataset`,
+                which are shuffled anew in every epoch; a batched `tf.data.Dataset`; or a generator
+                of batches, which must not end before the training.
             validation: Evaluated at the end of every epoch.
             test: Evaluated once, at the end, with the model that is returned.
             steps_per_epoch: Batches in an epoch; None takes all of the training data.
+            class_weight: Weights of the training samples by their class, as in Keras' `fit`.
 
         Raises:
-            TypeError: If data is neither arrays nor a data set.
+            TypeError: If data is none of those.
             ValueError: If data, schedule, monitor or checkpoint do not fit; before training.
             FolderInUseError: If another run is at work in the folder.
             TrainingDivergedError: If the loss or a weight becomes NaN or infinite.
@@ -168,16 +171,26 @@ class Trainer:
             seeded(self.seed),
             Loan(self.model) as loan,
         ):
-            return self._fit(loan, train, validation, test, steps_per_epoch)
+            strategy = self.model.distribute_strategy
+            feed = train_feed(
+                train, self.batch_size, self.seed, steps_per_epoch, strategy, class_weight
+            )
+            weighted = {} if class_weight is None else {"class_weight": dict(class_weight)}
+            return self._fit(loan, feed, validation, test, {**self._settings, **weighted})
 
     def _fit(
-        self, loan: Loan, train: Data, validation: Data | None, test: Data | None, steps: int | None
+        self,
+        loan: Loan,
+        feed: Feed,
+        validation: Data | None,
+        test: Data | None,
+        settings: Mapping[str, Any],
     ) -> TrainingResult:
         checkpoint = find_checkpoint(self._store, self.resume, self.epochs)
         stop = StopSignals()
-        session = self._prepare(train, validation, steps, stop)
+        session = self._prepare(feed, validation, stop)
         loan.begin(session.model)
-        own = identity(session.model, session.pruner, session.feed, self.seed, self._settings)
+        own = identity(session.model, session.pruner, feed, self.seed, settings)
         if checkpoint is not None:
             check_identity(checkpoint, own, self.force_resume)
             check_variables(session.model, checkpoint.sections, self.force_resume)
@@ -196,27 +209,26 @@ class Trainer:
             keeper.secure()
             return finish(session, tested, keeper, loan)
 
-    def _prepare(
-        self, train: Data, validation: Data | None, steps: int | None, stop: StopSignals
-    ) -> Session:
+    def _prepare(self, feed: Feed, validation: Data | None, stop: StopSignals) -> Session:
         """Wrap, compile and trace: afterwards every variable exists and nothing has been run."""
         # Masks and optimizer must be created where the model was: under its strategy.
         with self.model.distribute_strategy.scope():
+            build_model(self.model, feed)
             model = self._pruning.wrap(self.model)
-            model.compile(**self._compile)
-        feed = train_feed(train, self.batch_size, self.seed, steps, model.distribute_strategy)
+            compiling = compile_model(model, self.model, self._compile)
         plan = Plan(self.epochs, feed.steps_per_epoch, self._saving.checkpoint_every)
         model.stop_training = False
         callbacks = callback_list(self._callbacks, model, self.epochs, plan.steps_per_epoch)
         build_state(model, feed)
         pruner = Pruner(model)
         pruner.arm()
-        compilation = choose(model, feed, self._compile, plan.total_steps)
+        compilation = choose(model, feed, compiling, plan.total_steps)
         loop = StepLoop(model, feed, model.train_step, compilation)
         names = loop.trace()
         check_schedules(pruner.schedules, pruner.step, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
-        check_monitor(self.monitor, names, validated)
+        measured = None if validated is None else validated.names
+        better = direction(model, self.monitor, self.mode, names, measured)
         return Session(
             model,
             pruner,
@@ -227,6 +239,6 @@ class Trainer:
             callbacks,
             MetricLog(self._tracker),
             stop.check,
-            Best(self.monitor),
+            Best(self.monitor, better),
             self._progress,
         )
