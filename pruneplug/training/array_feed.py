@@ -121,7 +121,7 @@ class _SparseRows:
     def __init__(self, sparse: tf.SparseTensor) -> None:
         sparse = tf.sparse.reorder(sparse)
         rows = sparse.indices[:, 0]
-        self.shape = sparse.shape
+        self.shape = tuple(sparse.shape)
 
         def by_row(values: Any) -> tf.RaggedTensor:
             return tf.RaggedTensor.from_value_rowids(values, rows, sparse.dense_shape[0])

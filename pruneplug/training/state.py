@@ -31,9 +31,8 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
 
 def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     """Return the optimizer that a model is compiled with, and those that it holds besides."""
-    held = (model.optimizer, *vars(model).values())
-    unique = {id(found): found for found in held if isinstance(found, keras.optimizers.Optimizer)}
-    return list(unique.values())
+    held = {id(value): value for value in vars(model).values()}
+    return [value for value in held.values() if isinstance(value, keras.optimizers.Optimizer)]
 
 
 def read_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:

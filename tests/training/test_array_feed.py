@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from pruneplug.training.array_feed import ArrayFeed
@@ -79,3 +80,36 @@ def test_refuses_what_is_no_data(arrays: Any, error: type[Exception], message: s
 def test_refuses_epochs_longer_than_the_data(steps: int) -> None:
     with pytest.raises(ValueError, match=rf"in \[1, 3\].*steps_per_epoch={steps}"):
         make(steps_per_epoch=steps)
+
+
+def sparse_and_ragged() -> tuple[Any, ...]:
+    cube = np.random.default_rng(0).integers(-3, 3, (7, 3, 2)).clip(0)
+    ragged = tf.ragged.constant([list(range(length)) for length in (2, 0, 3, 1, 1, 4, 2)])
+    matrix = scipy.sparse.csr_array(cube[:, :, 0].astype("float64"))
+    return {"cube": tf.sparse.from_dense(cube), "lists": ragged, "matrix": matrix}, np.arange(7)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_rows_of_sparse_and_ragged_arrays_go_with_their_labels(seed: int | None) -> None:
+    x, y = sparse_and_ragged()
+    feed = ArrayFeed((x, y), "data", 3, tf.distribute.get_strategy(), seed=seed)
+    assert not feed.dense
+    traced = tf.function(feed.next, input_signature=[tf.TensorSpec([], tf.int64)])
+    seen = []
+    for index in range(feed.steps_per_epoch):
+        batch, labels = traced(index)
+        rows = labels.numpy()
+        seen += rows.tolist()
+        dense = tf.sparse.to_dense(x["cube"]).numpy()[rows]
+        assert np.array_equal(tf.sparse.to_dense(batch["cube"]), dense)
+        assert np.array_equal(tf.sparse.to_dense(batch["matrix"]), dense[:, :, 0])
+        assert batch["matrix"].dtype == tf.float32
+        assert batch["lists"].to_list() == tf.gather(x["lists"], rows).to_list()
+    assert sorted(seen) == list(range(7))
+    assert (seen == list(range(7))) == (seed is None)
+
+
+def test_refuses_what_holds_no_numbers() -> None:
+    mixed = np.array([[1, "a"], [None, 2.5]], object)
+    with pytest.raises(TypeError, match="arrays of numbers or strings; got ndarray"):
+        ArrayFeed((mixed, np.arange(2)), "data", 2, tf.distribute.get_strategy())

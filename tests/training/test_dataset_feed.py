@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -77,3 +78,9 @@ def test_refuses_an_unknown_number_of_batches(dataset: tf.data.Dataset, message:
 def test_refuses_no_steps() -> None:
     with pytest.raises(ValueError, match="steps_per_epoch=0"):
         DatasetFeed(shuffled(), "data", ONE, 0)
+
+
+def test_single_samples_are_refused() -> None:
+    samples = tf.data.Dataset.from_tensor_slices((np.zeros((4, 2)), np.zeros(4)))
+    with pytest.raises(ValueError, match=r"must be batched; got single samples .* Call batch"):
+        DatasetFeed(samples, "data", ONE)

@@ -25,7 +25,23 @@ def test_data_sets_stay_as_they_are() -> None:
     assert evaluation_feed(dataset, "test data", 99, ONE).steps_per_epoch == 3
 
 
-@pytest.mark.parametrize("data", [np.zeros(3), [np.zeros(3), np.zeros(3)], (np.zeros(3),), None])
-def test_refuses_what_is_neither(data: Any) -> None:
-    with pytest.raises(TypeError, match=r"training data must be a batched tf.data.Dataset or a"):
+@pytest.mark.parametrize("data", [np.arange(3.0), (np.arange(3.0),), tf.range(3.0)])
+def test_inputs_alone_are_given_as_keras_gives_them(data: Any) -> None:
+    feed = evaluation_feed(data, "data", 3, ONE)
+    assert feed.next(tf.constant(0, tf.int64)).numpy().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "data set"])
+def test_classes_are_weighed_in_training(kind: str) -> None:
+    data: Any = (np.zeros((4, 1)), np.array([0, 1, 1, 0]))
+    if kind == "data set":
+        data = tf.data.Dataset.from_tensor_slices(data).batch(4)
+    feed = train_feed(data, 4, 0, None, ONE, {1: 5.0})
+    _, y, weights = feed.next(tf.constant(0, tf.int64))
+    assert weights.numpy().tolist() == (1.0 + 4.0 * y.numpy()).tolist()
+
+
+@pytest.mark.parametrize("data", [[np.zeros(3), np.zeros(3)], {"x": np.zeros(3)}, (), None, 3])
+def test_refuses_other_data(data: Any) -> None:
+    with pytest.raises(TypeError, match=r"training data must be an array, a tuple \(x,\)"):
         train_feed(data, 2, 0, None, ONE)

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Mapping
 
 import pytest
@@ -11,32 +10,12 @@ class Broken:
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         raise OSError("disk full")
 
-    def describe(self) -> dict[str, str]:
-        raise OSError("disk full")
-
 
 def test_says_once_that_the_tracker_fails() -> None:
     log = MetricLog(Broken())  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="failed at step 3, training goes on.*disk full"):
         log.log({"loss": 1.0}, 3)
     log.log({"loss": 1.0}, 4)
-    assert log.describe() == {}
-
-
-def test_does_not_wait_for_a_tracker_that_is_slow_to_answer() -> None:
-    answer = threading.Event()
-
-    class Slow(NullTracker):
-        def describe(self) -> dict[str, str]:
-            answer.wait(60)
-            return {"run_id": "r"}
-
-    log = MetricLog(Slow())
-    assert log.describe() == {}
-    answer.set()
-    while not log.describe():
-        pass
-    assert log.describe() == {"run_id": "r"}
 
 
 def test_a_step_has_one_value_of_a_metric() -> None:

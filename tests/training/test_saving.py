@@ -52,6 +52,7 @@ def test_one_checkpoint_in_so_many_minutes_stays(tmp_path: Path) -> None:
         ({"keep_minutes": -1.0}, "keep_minutes must be above 0"),
         ({"keep_minutes": float("nan")}, "keep_minutes must be above 0"),
         ({"checkpoint_every": True}, "checkpoint_every must be a whole number"),
+        ({"keep_checkpoints": None}, "keep_checkpoints must be a whole number"),
     ],
 )
 def test_refuses_bad_rules(changes: dict[str, Any], message: str) -> None:

@@ -286,7 +286,7 @@ def test_takes_a_model_that_is_already_pruned() -> None:
     model = prune_low_magnitude(build(), SCHEDULE)
     result = trainer(model=model, schedule=None).fit(data())
     assert result.report.weights[0].target == 0.8
-    with pytest.raises(ValueError, match="schedule must be None for a model whose layers"):
+    with pytest.raises(ValueError, match="schedule must be left out for a model whose"):
         trainer(model=model).fit(data())
     with pytest.raises(ValueError, match="schedule must be given for a model that is not pruned"):
         trainer(schedule=None).fit(data())
@@ -296,7 +296,11 @@ def test_takes_a_model_that_is_already_pruned() -> None:
     ("changes", "message"),
     [
         ({"epochs": 0}, "epochs must be a whole number, at least 1; got epochs=0"),
+        ({"epochs": None}, "epochs must be a whole number, at least 1; got epochs=None"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
+        ({"batch_size": None}, "batch_size must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number in"),
+        ({"mode": "best"}, "mode must be 'auto', 'min' or 'max'"),
         ({"keep_checkpoints": 0}, "keep_checkpoints must be"),
         ({"folder": "x", "checkpoint_every": 0}, "checkpoint_every must be"),
         ({"resume": "auto"}, "folder must be given"),
