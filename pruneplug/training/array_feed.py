@@ -91,7 +91,7 @@ class ArrayFeed:
     def save(self, folder: Path) -> None:
         """Write nothing: epoch and index say it all."""
 
-    def restore(self, step: int, folder: Path) -> None:
+    def restore(self, step: int, folder: Path | None) -> None:
         """Go to the epoch that step `step + 1` belongs to."""
         self.start(step // self.steps_per_epoch)
 

@@ -11,6 +11,7 @@ from pruneplug.training.manifest import (
     FORMAT,
     DamagedCheckpointError,
     read_manifest,
+    sound,
     write_manifest,
 )
 from pruneplug.training.records import (
@@ -38,6 +39,7 @@ class Checkpoint:
         sections: Arrays by section name. May be lazy when written; lists when read.
         needs: Steps of other checkpoints that this one refers to, kept as long as it is.
         path: The folder it was read from.
+        extra: The folder with the further files that were written into it; None for none.
     """
 
     step: int
@@ -45,6 +47,7 @@ class Checkpoint:
     sections: Mapping[str, Section]
     needs: Sequence[int] = ()
     path: Path = Path()
+    extra: Path | None = None
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -55,14 +58,17 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         ValueError: If it was written in another format.
     """
     manifest = read_manifest(folder)
-    if folder.name not in (FINAL, folder_name(manifest["step"])):
-        raise DamagedCheckpointError(f"{folder}: holds step {manifest['step']}")
-    sections: dict[str, list[tuple[str, Array]]] = {name: [] for name in manifest["sections"]}
-    entries = manifest["arrays"]
-    arrays = read_records(folder / _ARRAYS, [entry["dtype"] for entry in entries])
-    for entry, array in zip(entries, arrays, strict=True):
-        sections[entry["section"]].append((entry["path"], array))
-    return Checkpoint(manifest["step"], manifest["facts"], sections, manifest["needs"], folder)
+    with sound(folder):
+        step, facts, needs = manifest["step"], manifest["facts"], manifest["needs"]
+        if folder.name not in (FINAL, folder_name(step)):
+            raise DamagedCheckpointError(f"{folder}: holds step {step}")
+        sections: dict[str, list[tuple[str, Array]]] = {name: [] for name in manifest["sections"]}
+        entries = manifest["arrays"]
+        arrays = read_records(folder / _ARRAYS, [entry["dtype"] for entry in entries])
+        for entry, array in zip(entries, arrays, strict=True):
+            sections[entry["section"]].append((entry["path"], array))
+        extra = folder if manifest["files"].keys() - {_ARRAYS} else None
+    return Checkpoint(step, facts, sections, needs, folder, extra)
 
 
 def write_checkpoint(

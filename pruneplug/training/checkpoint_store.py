@@ -6,11 +6,12 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from pruneplug.files import sync
+from pruneplug.files import sync, write_text
 from pruneplug.training.checkpoint import (
     FINAL,
     Checkpoint,
@@ -30,7 +31,7 @@ class CheckpointStore:
         folder: Created when the first one is saved.
         keep: Number of newest ones to keep, at least 1.
         keep_seconds: Keep one in so many seconds for good; None keeps none.
-        clock: Returns the time in seconds since 1970.
+        clock: Returns a time in seconds that never goes back.
         writes: False for all workers of a cluster but one, which read what that one writes.
     """
 
@@ -39,13 +40,15 @@ class CheckpointStore:
         folder: Path,
         keep: int = 2,
         keep_seconds: float | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         writes: bool = True,
     ) -> None:
         self.folder = folder
         self._keep = keep
         self._keep_seconds = keep_seconds
         self._clock = clock
+        self._opened = clock()
+        self._opened_at: float | None = None
         self.writes = writes
         self._removal: Thread | None = None
 
@@ -72,11 +75,11 @@ class CheckpointStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._removal is not None:
             self._removal.join()
-        self._sweep(".*.draft", ".*.old")
+        self._sweep(".*.draft", ".*.tmp", ".*.old")
         draft = self.folder / f".{name}.{os.getpid()}.draft"
         draft.mkdir()
         try:
-            write_checkpoint(draft, checkpoint, extra, self._clock())
+            write_checkpoint(draft, checkpoint, extra, self._now())
             target = self._publish(draft, name)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -120,12 +123,26 @@ class CheckpointStore:
             target.rename(self.folder / f".{name}.{os.getpid()}.old")
         draft.rename(target)
         sync(self.folder)
-        pointer = self.folder / f".{_LATEST}.{os.getpid()}.draft"
-        pointer.write_text(f"{name}\n")
-        sync(pointer)
-        pointer.replace(self.folder / _LATEST)
-        sync(self.folder)
+        try:
+            write_text(self.folder / _LATEST, f"{name}\n")
+        except OSError as error:
+            warnings.warn(
+                f"{self.folder / _LATEST}, which names the newest checkpoint, cannot be written "
+                f"({error}). The checkpoint is there, and a run that resumes finds it.",
+                stacklevel=2,
+            )
         return target
+
+    def _now(self) -> float:
+        """Return seconds since 1970 as the run counts them.
+
+        It goes on from its newest checkpoint, so a clock that was set back or forward in between
+        changes nothing.
+        """
+        if self._opened_at is None:
+            written = [self._manifest(step).get("time", 0.0) for step in self.steps()]
+            self._opened_at = max(written, default=time.time())
+        return self._opened_at + self._clock() - self._opened
 
     def _rotate(self) -> None:
         steps = self.steps()
@@ -134,7 +151,9 @@ class CheckpointStore:
             kept.update(self._manifest(step).get("needs", ()))
         for step in set(steps) - kept:
             old = self.folder / f".{folder_name(step)}.{os.getpid()}.old"
-            (self.folder / folder_name(step)).rename(old)
+            # One too many does no harm, and the new one is there.
+            with suppress(OSError):
+                (self.folder / folder_name(step)).rename(old)
         # To remove a large file takes half as long as to write it: the training goes on meanwhile.
         self._removal = Thread(target=self._sweep, args=[".*.old"])
         self._removal.start()
@@ -157,7 +176,8 @@ class CheckpointStore:
     def _sweep(self, *patterns: str) -> None:
         for pattern in patterns:
             for path in self.folder.glob(pattern):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                with suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _read_along(checkpoint: Checkpoint) -> None:

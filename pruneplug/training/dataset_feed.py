@@ -72,9 +72,9 @@ class DatasetFeed:
                 stacklevel=2,
             )
 
-    def restore(self, step: int, folder: Path) -> None:
+    def restore(self, step: int, folder: Path | None) -> None:
         """Restore the iterator, or drop the first `step` batches if it was not saved."""
-        if (folder / f"{_PREFIX}.index").exists():
+        if folder is not None and (folder / f"{_PREFIX}.index").exists():
             checkpoint = tf.train.Checkpoint(iterator=self._iterator)
             checkpoint.read(str(folder / _PREFIX)).assert_consumed()
             return

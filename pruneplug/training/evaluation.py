@@ -1,7 +1,6 @@
 """Evaluation through the compiled loop, with the callbacks that Keras' `evaluate` calls."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 
@@ -78,7 +77,7 @@ class Evaluation:
         self.position = position
         if position:
             self._callbacks.on_test_begin()
-            self._feed.restore(position, Path())
+            self._feed.restore(position, None)
 
     def _run_window(self) -> dict[str, object]:
         by_batch = wants_batches(self._callbacks.callbacks, "test")

@@ -35,8 +35,8 @@ class Feed(Protocol):
     def save(self, folder: Path) -> None:
         """Write what the epoch and the index do not say about the position."""
 
-    def restore(self, step: int, folder: Path) -> None:
-        """Go to the position after `step` steps, with the help of what `save` wrote."""
+    def restore(self, step: int, folder: Path | None) -> None:
+        """Go to the position after `step` steps, with what `save` wrote, if it wrote anything."""
 
 
 def train_feed(

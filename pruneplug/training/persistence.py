@@ -151,7 +151,7 @@ class Keeper:
         amid = session.step % session.plan.steps_per_epoch and not facts["stopped"]
         if amid or facts["trained"] is not None:
             session.callbacks.on_epoch_begin(session.epoch)
-        session.feed.restore(session.step, checkpoint.path)
+        session.feed.restore(session.step, checkpoint.extra)
         if session.validation is not None:
             session.validation.restore(facts["evaluated"])
         restore_variables(session.model, sections, self._force)

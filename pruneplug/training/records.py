@@ -1,6 +1,7 @@
 """Arrays on disk: consecutive `.npy` records in one file, hashed while they are written."""
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -79,10 +80,25 @@ def read_records(path: Path, dtypes: Iterable[str]) -> Iterator[Array]:
     Raises:
         ValueError: If the file holds something else than arrays, or fewer of them.
     """
+    size = path.stat().st_size
     with path.open("rb") as file:
         for dtype in dtypes:
+            _check_header(file, size)
             array = np.lib.format.read_array(file, allow_pickle=False)
             yield array.view(_EXTENDED[dtype]) if dtype in _EXTENDED else array
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Refuse an array that is larger than what is left of its file: room is made for it first."""
+    begin = file.tell()
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"An array must be written in version 1.0; got version={version}.")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    needed, left = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if min(shape, default=0) < 0 or (needed > left and not dtype.hasobject):
+        raise ValueError(f"An array of shape {shape} needs {needed} bytes; got {left}.")
+    file.seek(begin)
 
 
 def hash_file(path: Path) -> tuple[int, str]:

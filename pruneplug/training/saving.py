@@ -18,7 +18,7 @@ class Saving:
         checkpoint_minutes: Minutes after which one is due whatever the steps; None for never.
         keep_checkpoints: Number of newest ones to keep, besides the best.
         keep_minutes: Keep one in so many minutes for good; None keeps none.
-        clock: Returns the time in seconds.
+        clock: Returns a time in seconds that never goes back.
 
     Raises:
         ValueError: If one of them is out of its range.
@@ -28,7 +28,7 @@ class Saving:
     checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
     keep_minutes: float | None = None
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         check_count("keep_checkpoints", self.keep_checkpoints)

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,58 @@ def test_removes_what_a_killed_process_left(store: CheckpointStore) -> None:
     assert newest(store) == 1
     store.save(content(2))
     assert names(store) == ["latest", "step-00000001", "step-00000002"]
+
+
+def test_a_pointer_that_cannot_be_written_costs_no_checkpoint(store: CheckpointStore) -> None:
+    store.folder.mkdir(parents=True)
+    (store.folder / "latest").mkdir()
+    with pytest.warns(UserWarning, match="latest, which names the newest checkpoint, cannot be"):
+        store.save(content(1))
+    assert newest(store) == 1
+    assert names(store) == ["latest", "step-00000001"]
+
+
+def test_old_ones_that_cannot_be_removed_cost_no_checkpoint(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        store.save(content(step))
+    real = os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if str(target).endswith(".old"):
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    store.save(content(3))
+    assert newest(store) == 3
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "unlink", lambda *_, **__: rename(Path(), Path(".old")))
+    store.save(content(4))
+    assert newest(store) == 4
+
+
+def test_the_hours_that_one_is_kept_for_are_those_of_the_run(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set back or forward changes nothing, nor does a new process."""
+    day, passed = [10.0 * 86400], [0.0]
+    monkeypatch.setattr(time, "time", lambda: day[0])
+
+    def opened() -> CheckpointStore:
+        return CheckpointStore(store.folder, 1, 600, lambda: passed[0])
+
+    one = opened()
+    for step in range(1, 5):
+        one.save(content(step))
+        passed[0] += 240
+    day[0] -= 86400
+    passed[0] = 5.0  # a process of its own counts from anywhere
+    two = opened()
+    for step in range(5, 9):
+        passed[0] += 240
+        two.save(content(step))
+    day[0] += 3 * 86400
+    two.save(content(9))
+    assert two.steps() == [1, 4, 7, 9]

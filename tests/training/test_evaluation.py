@@ -1,7 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 
 from pruneplug.training.evaluation import Evaluation
 from pruneplug.training.feed import evaluation_feed
@@ -30,3 +33,18 @@ def test_equals_keras_evaluate_with_and_without_batch_hooks() -> None:
         assert evaluation.run() == evaluation.run() == expected
     assert count.batches == [0, 1, 2, 0, 1, 2]
     assert evaluation.names == {"loss", "accuracy"}
+
+
+def test_goes_on_with_a_file_of_somebody_else_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("iterator.index").write_text("no position of ours")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+    feed = evaluation_feed(data, "data", 4, model.distribute_strategy)
+    evaluation = Evaluation(model, feed, keras.callbacks.CallbackList([], model=model))
+    with pytest.warns(UserWarning, match="1 batches were read and dropped"):
+        evaluation.restore(1)
+    assert evaluation.run().keys() == {"loss"}

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,52 @@ def test_refuses_another_format(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="format must be 1; got format=99"):
         read_manifest(tmp_path)
     assert json.loads((tmp_path / "manifest.json").read_text())["format"] == 99
+
+
+@pytest.mark.parametrize("name", ["data", "manifest.json", "manifest.json.sha256"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder", "socket"])
+def test_what_is_no_plain_file_is_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+    seal(tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)  # opening it would wait for somebody to write into it
+    elif kind == "link":
+        elsewhere = tmp_path.with_name("elsewhere")
+        elsewhere.write_bytes(content)
+        path.symlink_to(elsewhere)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mknod(path, 0o600 | stat.S_IFSOCK)
+    with pytest.raises(DamagedCheckpointError, match=f"'{name}' is not a file of this folder"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo", "link"])
+def test_what_is_not_listed_is_named_and_not_read(tmp_path: Path, kind: str) -> None:
+    seal(tmp_path, step=3)
+    stranger = tmp_path / "iterator.index"
+    if kind == "file":
+        stranger.write_text("x")
+    elif kind == "fifo":
+        os.mkfifo(stranger)
+    else:
+        stranger.symlink_to("/dev/zero")
+    with pytest.warns(UserWarning, match="holds iterator.index, which its manifest does not list"):
+        assert read_manifest(tmp_path)["step"] == 3
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        [], {}, {"format": FORMAT}, {"format": FORMAT, "files": 3},
+        {"format": FORMAT, "files": {"data": 3}}, {"format": FORMAT, "files": {"data": {}}},
+    ],
+)  # fmt: skip
+def test_a_manifest_of_another_make_is_damaged(tmp_path: Path, manifest: object) -> None:
+    seal(tmp_path)
+    write_manifest(tmp_path, manifest)  # type: ignore[arg-type]
+    with pytest.raises(DamagedCheckpointError):
+        read_manifest(tmp_path)

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import resource
 from pathlib import Path
 
 import ml_dtypes
@@ -48,3 +49,22 @@ def test_never_unpickles(tmp_path: Path) -> None:
     np.save(tmp_path / "evil.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         list(read_records(tmp_path / "evil.npy", ["object"]))
+
+
+@pytest.mark.parametrize("shape", [(2**32, 1), (10**6, 10**6, 10**6), (-1,), (2, -3)])
+def test_no_room_is_made_for_what_is_not_there(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    with (tmp_path / "arrays").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(16))
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"needs -?[0-9]+ bytes; got 16"):
+        list(read_records(tmp_path / "arrays", ["float64"]))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 10_000  # kB
+
+
+def test_another_version_of_the_format_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "arrays").open("wb") as file:
+        np.lib.format.write_array(file, np.zeros(3), version=(2, 0))
+    with pytest.raises(ValueError, match=r"version 1\.0"):
+        list(read_records(tmp_path / "arrays", ["float64"]))

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ def test_without_minutes_it_never_does() -> None:
     alarm = Saving(clock=clock).alarm()
     clock.now += 1e9
     assert not alarm.due()
+
+
+def test_a_clock_that_is_set_back_puts_no_checkpoint_off() -> None:
+    assert Saving().clock is time.monotonic
 
 
 def test_one_checkpoint_in_so_many_minutes_stays(tmp_path: Path) -> None:
