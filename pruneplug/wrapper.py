@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from pruneplug import members, patterns, registry, schedules, serialization, variables
@@ -198,7 +199,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         if isinstance(self.pattern, patterns.MByN) and not self.pattern.scheduled:
             return schedules.OneShotSparsity(self.pattern.zeros / self.pattern.group, step=1)
         if self._asked is None or self._asked.schedule is not self.pruning_schedule:
-            schedule = schedules.as_schedule(self.pruning_schedule)
+            # TFMOT's steps are of this type; it has a `dtype`, and is counted with as they are.
+            schedule = schedules.as_schedule(self.pruning_schedule, np.int64)
             if not isinstance(schedule, schedules.AskedSchedule):
                 return schedule
             self._asked = schedule  # which remembers what it was answered

@@ -166,7 +166,9 @@ def _stepwise(base: Any) -> Any:
             self._validate_sparsity(target, "target")
 
         def __call__(self, step: Any) -> Any:
-            part = tf.cast(step - self.begin_step, tf.float32) / (self.end_step - self.begin_step)
+            span = self.end_step - tf.cast(self.begin_step, step.dtype)
+            part = tf.cast(tf.convert_to_tensor(step) - self.begin_step, tf.float32)
+            part /= tf.cast(span, tf.float32)
             due = self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
             return tf.logical_and(due, step > 0), self.sparsity * tf.clip_by_value(part, 0.0, 1.0)
 
@@ -445,6 +447,19 @@ def test_summaries_go_on_when_the_model_is_compiled_again(tmp_path: Path) -> Non
         steps[library] = [step for step, _ in points]
     assert steps[THEIRS] == [0, STEPS, 0, STEPS]
     assert steps[OURS] == [step * STEPS for step in (0, 1, 2, 2, 3, 4)]
+
+
+@both
+def test_losses_are_found_by_the_names_of_pruned_outputs(library: Library) -> None:
+    layers = library.keras.layers
+    inputs = layers.Input((8,))
+    hidden = layers.Dense(4)(inputs)
+    outputs = [layers.Dense(3, name="a")(hidden), layers.Dense(3, name="b")(hidden)]
+    model = library.sparsity.prune_low_magnitude(library.keras.Model(inputs, outputs))
+    names = ("prune_low_magnitude_a", "prune_low_magnitude_b")
+    model.compile("sgd", dict.fromkeys(names, "mse"), loss_weights=dict.fromkeys(names, 0.5))
+    losses = model.evaluate(X, [Y, Y], verbose=0)
+    assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2)
 
 
 @both

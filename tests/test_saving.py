@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -250,3 +251,24 @@ def test_weights_of_a_wrapper_are_those_of_its_layer() -> None:
     assert [w.shape for w in first + second] == [(8, 6), (6,), (6, 1), (1,)]
     pruned_layers(model)[1].set_weights([np.ones((6, 1)), np.zeros(1)])
     assert np.all(pruned_layers(model)[1].layer.kernel == 1)
+
+
+def test_masks_take_one_byte_a_weight_in_files_and_checkpoints(tmp_path: Path) -> None:
+    model = make()
+    run(model, 0, 2)
+    model.save_weights(tmp_path / "model.weights.h5")
+    kinds: dict[Any, int] = {}
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        file.visititems(
+            lambda _, found: (
+                kinds.update({found.dtype: kinds.get(found.dtype, 0) + found.size})
+                if isinstance(found, h5py.Dataset)
+                else None
+            )
+        )
+    size = sum(mask.size for mask in masks(model))
+    assert kinds[np.dtype(bool)] == size
+    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+    reader = tf.train.load_checkpoint(path)
+    held = [name for name in reader.get_variable_to_dtype_map() if "mask" in name]
+    assert sum(reader.get_tensor(name).nbytes for name in held) == size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pruneplug.schedules.base import PruningSchedule, Schedule, check_sparsity
@@ -23,17 +23,19 @@ class AskedSchedule(PruningSchedule):
 
     Args:
         schedule: Answers for a step whether an update is due, and its sparsity.
+        as_step: Makes the step that it is given of an int.
     """
 
-    def __init__(self, schedule: Schedule):
+    def __init__(self, schedule: Schedule, as_step: Callable[[int], Any] = int):
         self.schedule = schedule
+        self.as_step = as_step
         self.target = _stated_target(schedule)
         self._failed: tuple[int, Exception] | None = None
         self._answers: dict[int, bool] = {}
 
     def __call__(self, step: int) -> tuple[bool, float]:
         """Ask the schedule."""
-        answer = self.schedule(step)
+        answer = self.schedule(self.as_step(step))
         try:
             due, sparsity = answer
             return bool(due), float(sparsity)
@@ -60,8 +62,8 @@ class AskedSchedule(PruningSchedule):
         return filter(self._is_due, range(after + 1, until + 1))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's argument."""
-        return {"schedule": self.schedule}
+        """Return the constructor's arguments."""
+        return {"schedule": self.schedule, "as_step": self.as_step}
 
     def __repr__(self) -> str:
         return repr(self.schedule)
@@ -85,11 +87,11 @@ class AskedSchedule(PruningSchedule):
             return False
 
 
-def as_schedule(schedule: Schedule) -> PruningSchedule:
+def as_schedule(schedule: Schedule, as_step: Callable[[int], Any] = int) -> PruningSchedule:
     """Return a schedule that the engine can ask: itself, or an `AskedSchedule` around it."""
     if isinstance(schedule, PruningSchedule) and not _is_answered_by_its_call(type(schedule)):
         return schedule
-    return AskedSchedule(schedule)
+    return AskedSchedule(schedule, as_step)
 
 
 def are_alike(one: Any, other: Any) -> bool:
