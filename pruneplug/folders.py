@@ -1,4 +1,4 @@
-"""What lies below a folder while runs are at work in it."""
+"""Files in folders that other processes read while runs are at work in them."""
 
 import fnmatch
 import os
@@ -18,3 +18,25 @@ def find_files(folder: Path, pattern: str) -> Iterator[Path]:
     """
     for parent, _, names in os.walk(folder):
         yield from (Path(parent, name) for name in fnmatch.filter(names, pattern))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: whoever reads it, now or after a crash, finds all or the old one.
+
+    Args:
+        path: The file; its folder exists.
+        text: Its content.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            # Else a power cut may leave the new name without its content.
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

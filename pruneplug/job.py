@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pruneplug import builders
+from pruneplug.backend import require_tensorflow
 from pruneplug.console import print_report
+from pruneplug.folders import write_text
 from pruneplug.importing import importing
 from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary
@@ -82,8 +84,7 @@ class _Record:
         """Write down the settings and start the tracker, once; also called by Keras."""
         if not self.begun:
             self.begun = True
-            text = redact(to_yaml(self.job.settings))
-            (self.job.folder / CONFIG).write_text(text, encoding="utf-8")
+            write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
             self.tracker.start(flatten(self.job.settings), self.job.tags)
 
     def end(self, status: RunStatus) -> None:
@@ -110,6 +111,7 @@ def run(job: Job) -> Outcome:
 
 def _run(job: Job) -> Outcome:
     with _refused(job.folder):
+        require_tensorflow()
         splits = builders.build_data(job.settings)
         planned = builders.planned_steps(job.settings, len(splits.train.y))
         schedule = builders.build_schedule(job.settings, planned)
@@ -265,7 +267,7 @@ def _refused(folder: Path) -> Iterator[None]:
     new = not _content(folder)
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         for entry in _content(folder) if new else ():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise UsageError(str(error)) from error

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pruneplug.folders import write_text
 from pruneplug.tracking import Tracker, pictures
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def write_outputs(
 def write_summary(folder: Path, summary: Mapping[str, Any], tracker: Tracker) -> dict[str, Any]:
     """Write `summary.json`, with what the tracker says of itself, and return its content."""
     content = {**summary, "mlflow": tracker.describe()}
-    (folder / SUMMARY).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / SUMMARY, json.dumps(content, indent=2) + "\n")
     return content
 
 

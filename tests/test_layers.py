@@ -27,7 +27,7 @@ RULES = "schedules sparsity ranking masks patterns allocation registry policies"
 WRAPPED = f"{RULES} constraint variables wrapper"
 ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
 # All that a command drives.
-BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock"
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock folders backend"
 
 TABLE = {
     "schedules": _row(),
@@ -36,6 +36,7 @@ TABLE = {
     "failures": _row(),
     "folders": _row(),
     "importing": _row(),
+    "backend": _row(),
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
@@ -43,7 +44,7 @@ TABLE = {
     "allocation": _row("ranking", "numpy"),
     "registry": _row(others="keras"),
     "policies": _row("registry", "keras"),
-    "variables": _row(others="numpy keras tensorflow"),
+    "variables": _row("backend", "numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
     "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
     "surgery": _row(others="keras"),
@@ -62,7 +63,7 @@ TABLE = {
     "sensitivity": _row(f"{RULES} wrapper", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
-    "settings": _row(others="hydra omegaconf"),
+    "settings": _row(others="hydra omegaconf yaml"),
     "outputs": _row(BELOW, "keras"),
     "comparison": _row("folders tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),
@@ -70,7 +71,9 @@ TABLE = {
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} importing settings outputs console builders", "keras tensorflow rich"),
     "preview": _row(f"{BELOW} importing settings outputs console builders", "keras rich"),
-    "sweep": _row("folders tracking settings outputs comparison builders", "rich hydra omegaconf"),
+    "sweep": _row(
+        "backend folders tracking settings outputs comparison builders", "rich hydra omegaconf"
+    ),
     "sync": _row("folders tracking"),
     "train": _row(
         "signals failures settings outputs job preview sweep tracking.locations",
@@ -78,7 +81,7 @@ TABLE = {
     ),
     "plugins": _row("settings", "hydra"),
     # Its names are loaded on use; type checkers read them here.
-    "__init__": _row(f"{ENGINE} callbacks training"),
+    "__init__": _row(f"{ENGINE} callbacks training backend"),
 }
 
 
