@@ -1,9 +1,11 @@
-"""Tracking addresses: the default one, relative ones made absolute, secrets taken out."""
+"""Where runs are tracked: the address, made complete and without secrets, and the experiment."""
 
 import os
 import re
+import warnings
 from pathlib import Path
 
+DEFAULT_EXPERIMENT = "pruneplug"
 _SECRET = re.compile(r"(?<=://)[^/\s'\"]*@")
 _SCHEMES = ("sqlite", "mysql", "postgresql", "mssql", "http", "https", "databricks")
 
@@ -43,6 +45,22 @@ def resolve_uri(uri: str | None) -> str:
         )
     path = sqlite_path(uri)
     return uri if path is None else f"{uri.partition('///')[0]}///{path}"
+
+
+def resolve_experiment(name: str | None) -> str:
+    """Name the experiment of a run.
+
+    Args:
+        name: given for the run; None takes MLFLOW_EXPERIMENT_NAME, and without that `pruneplug`.
+    """
+    name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if not name and os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        warnings.warn(
+            "MLFLOW_EXPERIMENT_ID is not used: the run goes to the experiment "
+            f"{DEFAULT_EXPERIMENT!r}. Set MLFLOW_EXPERIMENT_NAME for another.",
+            stacklevel=2,
+        )
+    return name or DEFAULT_EXPERIMENT
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pruneplug.tracking.journal import Entry
-from pruneplug.tracking.locations import sqlite_path
+from pruneplug.tracking.locations import DEFAULT_EXPERIMENT, sqlite_path
 from pruneplug.tracking.store import Point, Refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEFAULT_EXPERIMENT = "pruneplug"
 _ID_TAG = "pruneplug.run"
 _PER_BATCH = 100
 _VALUE_LENGTH = 6000
