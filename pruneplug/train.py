@@ -13,7 +13,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -33,8 +33,9 @@ from pruneplug.settings import (
     read_settings,
     register_schemas,
 )
+from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
-from pruneplug.settings.planning import plan, split_dry_run
+from pruneplug.settings.planning import plan
 from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
@@ -58,39 +59,45 @@ def main() -> None:
     atexit.register(gc.freeze)
     register_schemas()
     with _process_set_up():
-        code = _answer_code()
+        try:
+            line = CommandLine.parse(sys.argv[1:])
+        except (ValueError, OSError) as error:
+            sys.exit(_complain(str(error), USAGE))
+        code = _answer_code(line)
         if code is None:
-            code = _exit_code()
+            code = _exit_code(line)
         sweep = take_sweep()
         if sweep is not None:
             code = _end_sweep(sweep, code)
     sys.exit(code)
 
 
-def _answer_code() -> int | None:
+def _answer_code(line: CommandLine) -> int | None:
     """Answer --help, or what would be done for dry_run=true; None if there is work to do."""
     try:
-        asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
-        if (text := help_text(sys.argv[1:])) is not None:
-            print(text)
+        if line.help:
+            print(help_text(line))
             return 0
-        if not asked:
+        if not line.dry_run:
             return None
         from rich.console import Console
 
         from pruneplug.preview import show_plan
 
-        show_plan(plan(sys.argv[1:]), Console())
+        show_plan(plan(line), Console())
     except COMPOSE_ERRORS as error:
         return _complain(explain(error), USAGE)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         return _complain(str(error), USAGE)
     return 0
 
 
-def _exit_code() -> int:
+def _exit_code(line: CommandLine) -> int:
+    """Let Hydra run the job or the sweep, and say what has gone wrong outside of the jobs."""
+    sys.argv[1:] = line.arguments
+    run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=line.config)
     try:
-        _run_job()
+        run(_run_job)()
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 0
     except COMPOSE_ERRORS as error:
@@ -119,7 +126,6 @@ def _end_sweep(sweep: Sweep, code: int) -> int:
     return code
 
 
-@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
 def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     """Run one job; Hydra calls this once, or for each job of a sweep.
 
@@ -128,9 +134,12 @@ def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     """
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    if context.mode == RunMode.MULTIRUN:
-        return _run_in_sweep(config, context, folder)
-    code = _attempt(config, context, folder)
+    start = Path(context.runtime.cwd)
+    # Relative paths mean the same for all jobs: on any worker, and with hydra.job.chdir=true too.
+    with chdir(start if start.is_dir() else "."):
+        if context.mode == RunMode.MULTIRUN:
+            return _run_in_sweep(config, context, folder)
+        code = _attempt(config, context, folder)
     if code:
         raise SystemExit(code)
     return None
@@ -226,8 +235,11 @@ def _way_on(context: HydraConf, folder: Path) -> str:
         return "Nothing was saved yet that a run could go on from."
     # The run's own checkpoints are found without being told where they are.
     kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
+    # Further configs, or the settings of a run, by --config-dir.
+    places = [s.path for s in context.runtime.config_sources if s.provider == "command-line"]
+    places = ["--config-dir", *places] if places else []
     # In quotes because the folders of a sweep have commas in their names.
-    words = [*kept, f'hydra.run.dir="{folder}"']
+    words = [*places, *kept, f'hydra.run.dir="{folder}"']
     return f"To go on: python -m pruneplug.train {shlex.join(words)}"
 
 

@@ -17,6 +17,7 @@ from pruneplug.settings import (
     register_schemas,
     to_yaml,
 )
+from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
 from pruneplug.settings.run import SCHEMAS
 
@@ -161,15 +162,16 @@ def test_options_leave_the_name_out() -> None:
 
 def test_help_shows_the_settings_a_command_line_leads_to() -> None:
     register_schemas()
-    text = help_text(["--help", "sparsity=0.7"]) or ""
+    text = help_text(CommandLine.parse(["--help", "sparsity=0.7"]))
     assert "\nsparsity: 0.7\n" in text
     assert "\nhydra:" not in text
-    assert help_text(["sparsity=0.7"]) is None
+    assert not CommandLine.parse(["sparsity=0.7"]).help
 
 
 def test_help_knows_the_configs_of_a_further_folder(tmp_path: Path) -> None:
     register_schemas()
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nsparsity: 0.6\n")
-    text = help_text(["--help", "--config-dir", str(tmp_path), "experiment=mine"]) or ""
+    line = CommandLine.parse(["--help", "--config-dir", str(tmp_path), "experiment=mine"])
+    text = help_text(line)
     assert "\nsparsity: 0.6\n" in text
