@@ -59,7 +59,7 @@ def test_more_examples_take_fewer_epochs(examples: int, expected: int) -> None:
         (["schedule=one_shot", "schedule.step=7"], OneShotSparsity(0.8, 7)),
         (["schedule=multi_step", "schedule.steps=[10,0.5]", "schedule.shares=[0.5,1]"],
          MultiStepSparsity([0.4, 0.8], [10, 500])),
-        (["block=2of4"], PolynomialDecay(0.0, 0.5, 100, 700, 3.0, 12)),
+        (["block=2of4", "sparsity=0.5"], PolynomialDecay(0.0, 0.5, 100, 700, 3.0, 12)),
         (["block=2of4", "sparsity=0.25"], PolynomialDecay(0.0, 0.25, 100, 700, 3.0, 12)),
         (["schedule=constant", "schedule.frequency=0.05"], ConstantSparsity(0.8, 100, 700, 50)),
         (["schedule=constant", "schedule.frequency=5"], ConstantSparsity(0.8, 100, 700, 5)),
@@ -169,7 +169,7 @@ def test_a_model_that_xnnpack_cannot_run_is_refused() -> None:
 
 @pytest.mark.parametrize("scheduled", ["true", "false"])
 def test_m_by_n(scheduled: str) -> None:
-    chosen = settings("block=2of4", f"block.scheduled={scheduled}")
+    chosen = settings("block=2of4", f"block.scheduled={scheduled}", "sparsity=0.5")
     schedule = builders.build_schedule(chosen, 100)
     pruner = Pruner(builders.prune(chosen, mlp.build((64,), 10, hidden=[32]), schedule))
     pruner.start()
