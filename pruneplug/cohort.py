@@ -172,11 +172,21 @@ class Cohort:
             yield WeightSparsity(
                 name=weight.name,
                 shape=shape,
-                target=self._target(weight, sparsity),
+                target=self._target(
+                    weight, sparsity, sparsity_at(self.schedule, weight.update_step)
+                ),
                 sparsity=sparsity,
                 kept=kept,
                 threshold=float(variables.read(weight.threshold)),
             )
+
+    def targets(self) -> dict[str, float]:
+        """Return the sparsity that each weight which trains ends at, by its name."""
+        final = self.schedule.target
+        return {
+            weight.name: self._target(weight, standing.sparsity, final)
+            for weight, standing in zip(self.trained, self.standing(), strict=True)
+        }
 
     @property
     def _shares_total(self) -> bool:
@@ -186,8 +196,7 @@ class Cohort:
         target = self.schedule.target
         return sparsity / target if target else 1.0
 
-    def _target(self, weight: PrunedWeight, sparsity: float) -> float:
-        asked = sparsity_at(self.schedule, weight.update_step)
+    def _target(self, weight: PrunedWeight, sparsity: float, asked: float) -> float:
         pattern = weight.layer.pattern
         if isinstance(pattern, MByN) and pattern.scheduled:
             return pattern.zeros_at(asked) / pattern.group

@@ -64,12 +64,18 @@ class Outcome:
     """What a finished run came to.
 
     Args:
-        val_accuracy: Accuracy on the validation data, which choices are made on.
-        target_reached: Whether every weight stands at the sparsity asked for.
+        target_reached: Whether every weight stands at the sparsity asked of it.
+        sparsity: Of all pruned weights together.
+        target: What the schedule ends at.
     """
 
-    val_accuracy: float
     target_reached: bool
+    sparsity: float
+    target: float
+
+    def __str__(self) -> str:
+        """Write both numbers."""
+        return f"{self.sparsity:.4f} instead of {self.target:.4f}"
 
 
 @dataclass
@@ -124,16 +130,14 @@ def _run(job: Job) -> Outcome:
         trainer = _build_trainer(job, pruned, loss, epochs, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
-        targets = builders.targets(job.settings, result.report, schedule.target)
-        summary = write_outputs(job.folder, result, dense, targets, record.tracker)
+        summary = write_outputs(job.folder, result, dense, record.tracker)
         _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:
             _scan(job, pruned, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
-    reached = builders.target_reached(job.settings, schedule, result.steps)
-    return Outcome(result.metrics["val_accuracy"], reached)
+    return Outcome(result.target_reached, result.report.total, schedule.target)
 
 
 def _log_model(job: Job, model: keras.Model, splits: Splits, tracker: Tracker) -> None:

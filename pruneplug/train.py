@@ -192,7 +192,7 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
         _remove_empty(folder)
         return code
     if not outcome.target_reached:
-        return _complain("The target sparsity was not reached.", TARGET_MISSED)
+        return _complain(f"The target sparsity was not reached: {outcome}.", TARGET_MISSED)
     return 0
 
 

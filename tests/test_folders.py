@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from pruneplug.folders import find_files
+import pytest
+
+from pruneplug.folders import find_files, write_text
 
 
 def test_finds_files_by_their_names(tmp_path: Path) -> None:
@@ -20,3 +22,12 @@ def test_passes_over_what_vanishes_meanwhile(tmp_path: Path) -> None:
     assert next(files) == tmp_path / "job.json"
     (tmp_path / "checkpoints").rmdir()
     assert list(files) == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_text(path, "{}")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "x" * 100_000 + "\ud800")
+    assert path.read_text() == "{}"
+    assert list(tmp_path.iterdir()) == [path]

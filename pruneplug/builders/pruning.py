@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from pruneplug.patterns import MByN
     from pruneplug.policies import PruningPolicy
-    from pruneplug.report import SparsityReport
     from pruneplug.sensitivity import Candidate
 
 # A sparsity that is closer than this to the one asked for comes from rounding to whole weights.
@@ -59,7 +58,6 @@ def prune(settings: Settings, dense: keras.Model, schedule: PruningSchedule) -> 
         allocation=allocation,
     )
     weights = candidates(pruned)
-    weights = candidates(pruned)
     _check_overrides(allocation, [weight.name for weight in weights])
     if weights:
         _tell_reach(_reach(weights, allocation, schedule.target), schedule.target)
@@ -80,27 +78,6 @@ def build_policy(settings: Settings) -> PruningPolicy:
         "xnnpack": policies.PruneForLatencyOnXNNPack,
     }
     return build[settings.policy.name](**options(settings.policy))
-
-
-def targets(settings: Settings, report: SparsityReport, final: float) -> dict[str, float]:
-    """Return the sparsity asked of each weight by its name.
-
-    Args:
-        settings: All settings.
-        report: Of the pruned model at the end.
-        final: What the schedule ends at.
-    """
-    own = _has_shares(settings) or _m_by_n(settings) is not None
-    return {weight.name: weight.target if own else final for weight in report.weights}
-
-
-def target_reached(settings: Settings, schedule: PruningSchedule, steps: int) -> bool:
-    """Return whether the masks of a training of so many steps end at the final sparsity."""
-    pattern = _m_by_n(settings)
-    if pattern is not None and not pattern.scheduled:
-        return True
-    last = max(schedule.due_steps(0, steps + 1), default=0)
-    return schedule.sparsity(last) == schedule.target
 
 
 def _check_overrides(allocation: Allocation, names: Sequence[str]) -> None:
@@ -159,10 +136,6 @@ def _nothing_to_prune(pruned: keras.Model) -> str:
         f"The model must have weights to prune; got none ({'; '.join(reasons)}). Change policy or "
         "block, or train without pruning: sparsity=0."
     )
-
-
-def _has_shares(settings: Settings) -> bool:
-    return settings.allocation.name != "uniform" or bool(settings.allocation.overrides)
 
 
 def _m_by_n(settings: Settings) -> MByN | None:

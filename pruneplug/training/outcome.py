@@ -5,6 +5,7 @@ import logging
 import keras
 
 from pruneplug.prune import strip_pruning
+from pruneplug.pruner import Pruner
 from pruneplug.report import sparsity_report
 from pruneplug.sparsity import PruningEvent
 from pruneplug.training.checkpoint import Checkpoint
@@ -42,6 +43,8 @@ def finish(session: Session, test: Evaluation | None, keeper: Keeper) -> Trainin
         report=report,
         model=strip_pruning(session.model),
         history=session.model.history.history,
+        target_reached=session.pruner.target_reached(),
+        targets=session.pruner.targets(),
         best_step=session.best.step,
         checkpoint=checkpoint,
     )
@@ -55,13 +58,15 @@ def stored_result(model: keras.Model, checkpoint: Checkpoint) -> TrainingResult:
     """
     _logger.info("This run has finished: its result is read from %s.", checkpoint.path)
     restore_variables(model, checkpoint.sections)
-    facts = checkpoint.facts
+    facts, pruner = checkpoint.facts, Pruner(model)
     return TrainingResult(
         steps=checkpoint.step,
         metrics=dict(facts["outcome"]),
         report=sparsity_report(model),
         model=strip_pruning(model),
         history=dict(facts["history"]),
+        target_reached=pruner.target_reached(),
+        targets=pruner.targets(),
         best_step=facts["best"]["step"],
         checkpoint=checkpoint.path,
     )
