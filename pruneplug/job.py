@@ -271,7 +271,7 @@ def _refused(folder: Path) -> Iterator[None]:
     new = not _content(folder)
     try:
         yield
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         for entry in _content(folder) if new else ():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise UsageError(str(error)) from error

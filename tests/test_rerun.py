@@ -134,6 +134,29 @@ def test_what_no_run_has_saved_is_refused(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--config-path nowhere", "nowhere, without a config.yaml"),
+        ("--config-path empty", "empty, without a config.yaml"),
+        ("--config-dir nowhere", "nowhere' not found"),
+        ("--config-dir empty", "must hold a run's config.yaml, or configs"),
+        ("--config-dir runs", "the folder of one run; got"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused(
+    arguments: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("one", "other"):
+        save(tmp_path / "runs" / name, settings())
+    assert run_command(tmp_path, *arguments.split()) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "runs"}
+
+
 @pytest.mark.parametrize("name", ["config", "copy"])
 def test_a_config_that_would_not_be_read_with_its_types_is_refused(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -129,6 +129,7 @@ def test_the_documented_keys_exist() -> None:
         ("block=2of4 block.size=[4,4]", ["block.size must be [1,1] beside", "[4, 4]"]),
         ("block=4x4 block.m_by_n=[2,4]", ["block.size must be [1,1] beside"]),
         ("block=2of4 block.pooling=MAX", ["block.pooling must stay AVG beside"]),
+        ("block=2of4 sensitivity=scan", ["sensitivity.sparsities must be [] beside"]),
         (f"{AT_ONCE} allocation=erk", ["allocation must be uniform beside", "allocation=erk"]),
         (f"{AT_ONCE} allocation.overrides={{a:0.5}}", ["allocation.overrides must be null"]),
         (f"{AT_ONCE} sparsity=0.3", ["sparsity must be 0, or at least 0.5 beside", "0.3"]),

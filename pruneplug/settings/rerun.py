@@ -20,6 +20,8 @@ RERUN = "base_rerun"
 _CONFIG, _SWEEP = "config.yaml", "multirun.yaml"
 _LONG = ("--config-dir", "--config-name", "--config-path")
 _SHORT = ("-cd", "-cn", "-cp")
+# So many runs are named where one must be chosen.
+_SHOWN = 5
 
 
 def saved_run(given: Namespace) -> Path | None:
@@ -44,6 +46,7 @@ def saved_run(given: Namespace) -> Path | None:
     path = Path(place).absolute()
     file = path if path.is_file() else path / _CONFIG
     if not file.is_file():
+        _check_folder(path, given)
         return None
     content = _read(file)
     if "defaults" in content:
@@ -114,6 +117,24 @@ def without_places(arguments: Sequence[str]) -> list[str]:
         else:
             kept.append(argument)
     return kept
+
+
+def _check_folder(folder: Path, given: Namespace) -> None:
+    """Refuse a folder without a run's settings that holds nothing else to run with either."""
+    if given.config_path and "://" not in given.config_path:
+        raise ValueError(
+            f"--config-path must be the folder of a run or of configs; got {folder}, without a "
+            f"{_CONFIG}."
+        )
+    if given.config_name or not folder.is_dir():
+        return  # Hydra says what is wrong
+    if runs := sorted(file.parent.name for file in folder.glob(f"*/{_CONFIG}")):
+        raise ValueError(
+            "--config-dir must be the folder of one run; got "
+            f"{folder}, which holds {', '.join(runs[:_SHOWN])}."
+        )
+    if not any(found for depth in ("", "*/", "*/*/") for found in folder.glob(f"{depth}*.yaml")):
+        raise ValueError(f"--config-dir must hold a run's {_CONFIG}, or configs; got {folder}.")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -87,8 +87,11 @@ class Settings:
         self._check_m_by_n()
 
     def _check_m_by_n(self) -> None:
-        """Refuse what has no effect beside a pattern that is made once, in the first step."""
+        """Refuse what has no effect beside groups, above all where they are pruned at once."""
         pattern, allocation = self.block.m_by_n, self.allocation
+        scanned = self.sensitivity.sparsities
+        rule = "be [] beside block.m_by_n, whose groups have one sparsity"
+        require(pattern is None or not scanned, "sensitivity.sparsities", rule, scanned)
         if pattern is None or self.block.scheduled or self.sparsity == 0:
             return
         rule = f"beside block.m_by_n={pattern}, unless block.scheduled=true"
