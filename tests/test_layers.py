@@ -75,8 +75,9 @@ TABLE = {
         "backend folders tracking settings outputs comparison builders", "rich hydra omegaconf"
     ),
     "sync": _row("folders tracking"),
+    "terminal": _row("signals tracking.locations"),
     "train": _row(
-        "signals failures settings outputs job preview sweep tracking.locations",
+        "failures terminal settings outputs job preview sweep tracking.locations",
         "rich hydra omegaconf",
     ),
     "plugins": _row("settings", "hydra"),
