@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pruneplug.allocation import UniformAllocation as UniformAllocation
     from pruneplug.callbacks import PruningSummaries as PruningSummaries
     from pruneplug.callbacks import UpdatePruningStep as UpdatePruningStep
+    from pruneplug.masks import is_pruned_m_by_n as is_pruned_m_by_n
     from pruneplug.patterns import MByN as MByN
     from pruneplug.policies import AllOf as AllOf
     from pruneplug.policies import ByName as ByName
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pruneplug.training import TrainingResult as TrainingResult
     from pruneplug.training.track import TrackTraining as TrackTraining
     from pruneplug.wrapper import PruneLowMagnitude as PruneLowMagnitude
+    from pruneplug.wrapper import collect_prunable_layers as collect_prunable_layers
 
 _HOME = {
     "AllOf": "policies",
@@ -72,6 +74,8 @@ _HOME = {
     "TrainingResult": "training",
     "UniformAllocation": "allocation",
     "UpdatePruningStep": "callbacks",
+    "collect_prunable_layers": "wrapper",
+    "is_pruned_m_by_n": "masks",
     "prune_low_magnitude": "prune",
     "prune_scope": "prune",
     "register_prunable": "registry",

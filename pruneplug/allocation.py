@@ -53,6 +53,11 @@ class Allocation:
 
     def __post_init__(self) -> None:
         named = {getattr(key, "name", key): value for key, value in self.overrides.items()}
+        if len(named) < len(self.overrides):
+            raise ValueError(
+                "Overrides must be of layers with different names; got overrides="
+                f"{dict(self.overrides)!r}. Write the names that sparsity_report gives them."
+            )
         for name, value in named.items():
             if not 0.0 <= value < 1.0:
                 raise ValueError(f"An override must be in [0, 1); got overrides[{name!r}]={value}.")
@@ -84,6 +89,23 @@ class Allocation:
             kept.update(zip(free, shares, strict=True))
         return [kept[i] for i in range(len(weights))]
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise ValueError when an override is of no weight among these."""
+        for pattern in self.overrides:
+            if not any(_matches(pattern, name) for name in names):
+                raise ValueError(
+                    f"allocation.overrides must name pruned layers or weights; got {pattern!r}, "
+                    f"and the weights are {', '.join(names)}."
+                )
+
+    def check_room(self, weights: Sequence[Prunable], sparsity: float) -> None:
+        """Raise ValueError when the overrides leave no room for a total's final sparsity."""
+        fixed = self._fixed(weights, 1.0)
+        if 0 < len(fixed) < len(weights):
+            free = [weight for i, weight in enumerate(weights) if i not in fixed]
+            total = self.total(weights, sparsity, 1.0)
+            self._left(total - sum(fixed.values()), free, sparsity)
+
     def total(self, weights: Sequence[Prunable], sparsity: float, progress: float) -> int:
         """Return how many units of all weights together survive; arguments as of `kept`."""
         fixed = self._fixed(weights, progress)
@@ -105,15 +127,8 @@ class Allocation:
         }
 
     def _override(self, name: str) -> float | None:
-        layer = name.split("/")[0]
-        return next(
-            (
-                sparsity
-                for pattern, sparsity in self.overrides.items()
-                if fnmatchcase(name, pattern) or fnmatchcase(layer, pattern)
-            ),
-            None,
-        )
+        matching = (o for pattern, o in self.overrides.items() if _matches(pattern, name))
+        return next(matching, None)
 
     def _left(self, left: int, free: Sequence[Prunable], sparsity: float) -> int:
         most = sum(weight.units for weight in free)
@@ -188,6 +203,11 @@ class GlobalAllocation(Allocation):
         """Count what of each weight lies above the common threshold; ties go to the first."""
         values = [np.ravel(scores(i)) for i in range(len(weights))]
         return _at_least_one(shares_of_largest(values, total))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Return whether a pattern is of a weight, or of its layer."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name.split("/")[0], pattern)
 
 
 def _at_least_one(counts: list[int]) -> list[int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from pruneplug.pruner import Pruner
-from pruneplug.sparsity import PruningEvent
+from pruneplug.sparsity import PruningEvent, unique_names
+from pruneplug.wrapper import collect_prunable_layers
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
@@ -91,8 +94,14 @@ class UpdatePruningStep(keras.callbacks.Callback):
 class PruningSummaries(keras.callbacks.TensorBoard):
     """Writes sparsity and threshold of each pruned weight to TensorBoard, once an epoch.
 
+    Under the folder `metrics` they have TFMOT's tags: `<wrapper>/mask:0/sparsity` and
+    `<wrapper>/threshold:0/threshold`. Under `train` they have those of `sparsity_report`:
+    `sparsity/<layer>/<weight>`, `threshold/<layer>/<weight>` and `sparsity/total`. The step is
+    the model's own, which goes on when it is compiled again.
+
     Args:
         log_dir: Folder for the event files.
+        update_freq: When Keras writes losses and metrics, as in `keras.callbacks.TensorBoard`.
         **kwargs: Further arguments of `keras.callbacks.TensorBoard`.
 
     Raises:
@@ -100,12 +109,12 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         ImportError: The package tensorboard is not installed.
     """
 
-    def __init__(self, log_dir: str, **kwargs: Any):
+    def __init__(self, log_dir: str, update_freq: str | int = "epoch", **kwargs: Any):
         if not isinstance(log_dir, str) or not log_dir:
             raise ValueError(f"log_dir must be a non-empty string; got log_dir={log_dir!r}.")
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("PruningSummaries needs tensorboard: pip install tensorboard")
-        super().__init__(log_dir=log_dir, **kwargs)
+        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Write how sparse the model is before this epoch."""
@@ -118,7 +127,41 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         super().on_train_end(logs)
 
     def _write_sparsity(self) -> None:
-        event = PruningEvent(int(self.model.optimizer.iterations), Pruner(self.model).weights())
-        with self._train_writer.as_default():
-            for name, value in event.metrics().items():
-                self.summary.scalar(name, value, step=event.step)
+        event = standing(self.model)
+        self._write(self._train_writer, event.metrics(), event.step)
+        if "metrics" not in self._writers:  # Keras closes those that are there
+            folder = os.path.join(self.log_dir, "metrics")
+            self._writers["metrics"] = self.summary.create_file_writer(folder)
+        self._write(self._writers["metrics"], _named_as_in_tfmot(self.model), event.step)
+
+    def _write(self, writer: Any, values: Mapping[str, float], step: int) -> None:
+        with writer.as_default():
+            for name, value in values.items():
+                self.summary.scalar(name, value, step=step)
+        writer.flush()  # in a loop of one's own, nothing closes it
+
+
+def standing(model: keras.Model) -> PruningEvent:
+    """Return how sparse a model is, under the number of steps that it was trained for."""
+    pruner = Pruner(model)
+    # An optimizer's count starts again when the model is compiled with another.
+    step = pruner.step if pruner.layers else int(model.optimizer.iterations)
+    return PruningEvent(step, pruner.weights())
+
+
+def _named_as_in_tfmot(model: keras.Model) -> dict[str, float]:
+    pruned = [
+        (layer.name, mask, threshold)
+        for layer in collect_prunable_layers(model)
+        for _, mask, threshold in layer.pruning_vars
+    ]
+    values: dict[str, float] = {}
+    for kind in ("mask", "threshold"):
+        # Of a layer with several weights, TFMOT gives all the same name, and the last is written.
+        names = unique_names([f"{layer}/{kind}" for layer, *_ in pruned])
+        for name, (_, mask, threshold) in zip(names, pruned, strict=True):
+            if kind == "mask":
+                values[f"{name}:0/sparsity"] = 1.0 - float(keras.ops.mean(mask))
+            else:
+                values[f"{name}:0/threshold"] = float(keras.ops.convert_to_numpy(threshold))
+    return values

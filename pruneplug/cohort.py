@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
-from pruneplug import masks, registry, variables
+from pruneplug import masks, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
 from pruneplug.patterns import MByN
-from pruneplug.schedules import PruningSchedule
+from pruneplug.ranking import kept_count
+from pruneplug.schedules import PruningSchedule, are_alike
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.sparsity import WeightSparsity
 from pruneplug.wrapper import PruneLowMagnitude
@@ -163,6 +164,14 @@ class Cohort:
             for weight in self.trained
         )
 
+    def asked(self) -> float:
+        """Return the lowest sparsity that was asked of the mask of a weight that trains."""
+        unsound = self._unsound()
+        return min(
+            0.0 if weight in unsound else sparsity_at(self.schedule, weight.update_step)
+            for weight in self.trained
+        )
+
     def standing(self) -> Iterator[WeightSparsity]:
         """Return how sparse each weight that trains is, by its mask."""
         for weight in self.trained:
@@ -181,10 +190,12 @@ class Cohort:
             )
 
     def targets(self) -> dict[str, float]:
-        """Return the sparsity that each weight which trains ends at, by its name."""
+        """Return the sparsity that each weight which trains ends at, as far as that is known."""
         final = self.schedule.target
         return {
-            weight.name: self._target(weight, standing.sparsity, final)
+            weight.name: standing.target
+            if final is None
+            else self._target(weight, standing.sparsity, final)
             for weight, standing in zip(self.trained, self.standing(), strict=True)
         }
 
@@ -198,8 +209,10 @@ class Cohort:
 
     def _target(self, weight: PrunedWeight, sparsity: float, asked: float) -> float:
         pattern = weight.layer.pattern
-        if isinstance(pattern, MByN) and pattern.scheduled:
-            return pattern.zeros_at(asked) / pattern.group
+        if isinstance(pattern, MByN) and pattern.scheduled and not self._shares_total:
+            prunable = weight.prunable
+            kept = kept_count(prunable.units, asked)
+            return pattern.zeros_for(kept, prunable.shape) / pattern.group
         # Any allocation but the plain one sets a weight's share itself, and its mask has it.
         return sparsity if self._shares_total else asked
 
@@ -238,16 +251,14 @@ class Cohort:
         return due
 
 
-def cohorts(layers: Sequence[PruneLowMagnitude]) -> list[Cohort]:
-    """Group the weights of pruning wrappers by what they follow."""
+def cohorts(layers: Iterable[tuple[str, PruneLowMagnitude]]) -> list[Cohort]:
+    """Group the weights of pruning wrappers, given with their names, by what they follow."""
     found: list[Cohort] = []
-    # Layers of nested models may bear the same name.
-    names = registry.unique_names([layer.layer.name for layer in layers])
-    for layer, name in zip(layers, names, strict=True):
+    for name, layer in layers:
         schedule, allocation = layer.mask_schedule, layer.allocation
         if schedule is not layer.pruning_schedule:
             allocation = UniformAllocation()  # the pattern alone says how much of each is kept
-        same = (c for c in found if (c.schedule, c.allocation) == (schedule, allocation))
+        same = (c for c in found if c.allocation == allocation and are_alike(c.schedule, schedule))
         cohort = next(same, None)
         if cohort is None:
             cohort = Cohort(schedule, allocation)

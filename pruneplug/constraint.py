@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -24,7 +26,7 @@ class StepCounter:
         may_train: Tells whether an engine does, or none is needed any more.
 
     Attributes:
-        warned_of: The target, and the sparsity below it, that a warning was given of.
+        warned_of: The target, and the sparsity asked of the masks, that a warning was given of.
     """
 
     def __init__(self, step: keras.Variable, increment: int, may_train: Callable[[], bool]):
@@ -32,7 +34,7 @@ class StepCounter:
         # Neither is part of the model's state: the engine derives them from step and schedule.
         self.dense_step = _beside("dense_step", step, initial=-1)
         self.increment = _beside("increment", step, initial=increment)
-        self.warned_of: tuple[float, float] | None = None
+        self.warned_of: tuple[float | None, float] | None = None
         self._may_train = may_train
         self._refused = False
 
@@ -44,6 +46,7 @@ class StepCounter:
         """
         if not self._may_train():
             self._refused = True
+            _forget_traces()
             raise RuntimeError(
                 "Training a pruned model must be stepped by an engine, or its masks would never be "
                 "updated; got a training step without one. Pass callbacks=[UpdatePruningStep()] to "
@@ -82,6 +85,31 @@ class StepCounter:
         return count % UNSEEN - 1, count // UNSEEN
 
 
+def warn_of_unseen(counters: Iterable[StepCounter]) -> None:
+    """Warn of steps that were taken without an engine, and forget them."""
+    unseen = max([counter.take_unseen() for counter in counters], default=0)
+    if unseen:
+        warnings.warn(
+            f"A pruned model must be trained with an engine; this one was trained for {unseen} "
+            "steps without. They do not count for its schedule, and its masks stayed as they "
+            "were. Pass callbacks=[UpdatePruningStep()] to every fit.",
+            stacklevel=4,
+        )
+
+
+def _forget_traces() -> None:
+    """Let models whose training step is being traced trace it anew next time.
+
+    TensorFlow takes a function whose first trace has failed for one that does nothing.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        model = frame.f_locals.get("self")
+        if isinstance(model, keras.Model):
+            model.train_function = None
+        frame = frame.f_back
+
+
 def _beside(name: str, step: keras.Variable, initial: int) -> keras.Variable:
     # A function sets the value, since Keras defers the values of what is built inside a trace.
     return keras.Variable(
@@ -113,12 +141,13 @@ class MaskConstraint(keras.constraints.Constraint):
 
     def __call__(self, w: Any) -> Any:
         """Return the constrained weights, same shape and dtype."""
-        if self.inner is not None:
-            w = self.inner(w)
+        w = ops.convert_to_tensor(w if self.inner is None else self.inner(w))
         if self.counts:
-            self.steps.tick()
-        kept = ops.logical_or(ops.cast(self.mask, "bool"), self.steps.dense_now())
+            # In a step whose batch turns out not to be there, nothing else depends on data.
+            with variables.after(w):
+                self.steps.tick()
+        kept = ops.logical_or(self.mask.value, self.steps.dense_now())
         if self.average is not None:
             averages = ops.convert_to_tensor(self.average)
             self.average.assign(variables.masked(averages, kept))
-        return variables.masked(ops.convert_to_tensor(w), kept)
+        return variables.masked(w, kept)

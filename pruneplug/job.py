@@ -14,7 +14,7 @@ from rich.console import Console
 from pruneplug import builders
 from pruneplug.backend import require_tensorflow
 from pruneplug.console import print_report
-from pruneplug.folders import write_text
+from pruneplug.files import write_text
 from pruneplug.importing import importing
 from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary

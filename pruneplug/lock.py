@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,9 +37,11 @@ def sole_use(path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
         os.write(descriptor, json.dumps(owner).encode())
         yield
     finally:
-        # Removed before it is let go, so that no other run's file can be hit.
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        # What the block has done or raised stands, whatever becomes of a file that locks nothing.
+        with suppress(OSError):
+            _remove(descriptor, path)
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _acquire(path: Path) -> int:
@@ -57,6 +59,12 @@ def _acquire(path: Path) -> int:
         if _is_at(descriptor, path):
             return descriptor
         os.close(descriptor)  # its owner has just removed it
+
+
+def _remove(descriptor: int, path: Path) -> None:
+    # Before it is let go, and only if it is still this one: no other run's file may be hit.
+    if _is_at(descriptor, path):
+        path.unlink()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

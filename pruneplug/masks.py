@@ -148,6 +148,35 @@ def m_by_n_mask(magnitude: Array, zeros: int, group: int) -> Array:
     return xp.reshape(survives, (*lead, groups * group, last))[..., :channels, :]
 
 
+def is_pruned_m_by_n(
+    weights: Any, m_by_n: Sequence[int] = (2, 4), last_channel: str = "C_OUT"
+) -> bool:
+    """Return whether m of every n consecutive values along the input channels are zero.
+
+    Args:
+        weights: A kernel with 2 or 4 axes.
+        m_by_n: (m, n).
+        last_channel: What its last axis holds: "C_OUT" in Keras' layout, "C_IN" in TFLite's.
+
+    Raises:
+        ValueError: An argument is none of these.
+    """
+    values = keras.ops.convert_to_numpy(weights)
+    zeros, group = m_by_n
+    if values.ndim not in (2, 4) or last_channel not in ("C_IN", "C_OUT") or zeros > group:
+        raise ValueError(
+            "m-by-n sparsity must be looked for in weights with 2 or 4 axes, m <= n, the last of "
+            f"them C_IN or C_OUT; got weights of shape {values.shape}, m_by_n={tuple(m_by_n)}, "
+            f"last_channel={last_channel!r}."
+        )
+    if last_channel == "C_IN":
+        values = np.moveaxis(values, -1, -2)
+    channels = values.shape[-2]
+    starts = range(0, channels, group)
+    kept = np.stack([np.count_nonzero(values[..., i : i + group, :], axis=-2) for i in starts])
+    return bool((kept <= group - zeros).all())
+
+
 def _rank(grouped: Array, index: int) -> Array:
     """Return how many of the group outrank the value at `index`: larger, or tied and earlier."""
     value = grouped[..., index : index + 1, :]

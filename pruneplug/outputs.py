@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruneplug.folders import write_text
+from pruneplug.files import read_json, replacing, write_csv, write_json
 from pruneplug.tracking import Tracker, pictures
 
 if TYPE_CHECKING:
@@ -49,7 +47,8 @@ def write_outputs(
     from pruneplug.export import model_sizes
 
     model = folder / MODEL
-    result.model.save(model)
+    with replacing(model) as aside:
+        result.model.save(aside)
     layers = {weight.name: _row(weight, result.targets) for weight in result.report.weights}
     summary = {
         "steps": result.steps,
@@ -70,7 +69,7 @@ def write_outputs(
 def write_summary(folder: Path, summary: Mapping[str, Any], tracker: Tracker) -> dict[str, Any]:
     """Write `summary.json`, with what the tracker says of itself, and return its content."""
     content = {**summary, "mlflow": tracker.describe()}
-    write_text(folder / SUMMARY, json.dumps(content, indent=2) + "\n")
+    write_json(folder / SUMMARY, content)
     return content
 
 
@@ -80,19 +79,39 @@ def _row(weight: WeightSparsity, targets: Mapping[str, float]) -> dict[str, Any]
     return {"sparsity": weight.sparsity, "target": target, "shape": shape, "kept": kept}
 
 
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read the `summary.json` of a run.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged.
+    """
+    path = folder / SUMMARY
+    content = read_json(path)
+    try:
+        sparsity = content["sparsity"]
+        numbers = [*content["metrics"].values(), *content["size"].values(), sparsity["total"]]
+        content["metrics"]["val_accuracy"], content["size"]["gzip_bytes"]
+        for layer in sparsity["layers"].values():
+            numbers += [layer["sparsity"], layer["target"], layer["kept"], *layer["shape"]]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("number everywhere")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} must be a run's summary; got no {error}.") from error
+    return content
+
+
 def _write_table(path: Path, layers: Mapping[str, Any], report: SparsityReport) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        for name, values in layers.items():
-            table.writerow({"name": name, **values})
-        for skipped in report.skipped:
-            table.writerow({"name": skipped.layer, "skipped": skipped.reason})
+    rows = [{"name": name, **values} for name, values in layers.items()]
+    skipped = [{"name": part.layer, "skipped": part.reason} for part in report.skipped]
+    write_csv(path, COLUMNS, [*rows, *skipped])
 
 
 def _draw(folder: Path, layers: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [{"name": name, **values} for name, values in layers.items()]
-    pictures.final_sparsity(rows, folder / FINAL)
+    with replacing(folder / FINAL) as png:
+        pictures.final_sparsity(rows, png)
     # Without a journal (tracking=none) there is no history to draw.
     if (folder / JOURNAL).exists():
-        pictures.sparsity_curves(folder / JOURNAL, folder / CURVES)
+        with replacing(folder / CURVES) as png:
+            pictures.sparsity_curves(folder / JOURNAL, png)

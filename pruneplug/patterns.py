@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any, Protocol, Self
+
+import numpy as np
 
 from pruneplug import masks
 from pruneplug.masks import Array
@@ -84,7 +87,7 @@ class Block:
     pooling: str = "AVG"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _two_whole_numbers(self.size, "block_size"))
+        object.__setattr__(self, "size", whole_pair(self.size, "block_size"))
         if min(self.size) < 1:
             raise ValueError(f"block_size must be at least (1, 1); got block_size={self.size}.")
         check_pooling(self.pooling)
@@ -139,7 +142,9 @@ class MByN:
     scheduled: bool = False
 
     def __post_init__(self) -> None:
-        _two_whole_numbers((self.zeros, self.group), "sparsity_m_by_n")
+        zeros, group = whole_pair((self.zeros, self.group), "sparsity_m_by_n")
+        object.__setattr__(self, "zeros", zeros)
+        object.__setattr__(self, "group", group)
         if not 1 <= self.zeros < self.group:
             raise ValueError(
                 "sparsity_m_by_n must be (m, n) with 1 <= m < n, m zeros in every n values; "
@@ -169,22 +174,21 @@ class MByN:
         `kept` counts only when the pattern is scheduled: the sparsity it stands for is rounded to
         whole zeros of a group.
         """
-        return masks.m_by_n_mask(scores, self._zeros(kept, shape), self.group), 0.0
+        return masks.m_by_n_mask(scores, self.zeros_for(kept, shape), self.group), 0.0
 
     def has_kept(self, mask: Array, kept: int) -> int:
         """Count the values; a shorter group at the end keeps no more than a whole one."""
         *lead, channels, last = mask.shape
-        survive = self.group - self._zeros(kept, mask.shape)
+        survive = self.group - self.zeros_for(kept, mask.shape)
         whole, rest = divmod(channels, self.group)
         expected = math.prod(lead) * last * (whole * survive + min(rest, survive))
         return masks.count(mask) - int(expected)
 
-    def _zeros(self, kept: int, shape: Sequence[int]) -> int:
-        return self.zeros_at(1.0 - kept / self.units(shape)) if self.scheduled else self.zeros
-
-    def zeros_at(self, sparsity: float) -> int:
-        """Return how many zeros of a group come nearest to a sparsity, at most `zeros`."""
-        return min(round(self.group * sparsity), self.zeros)
+    def zeros_for(self, kept: int, shape: Sequence[int]) -> int:
+        """Return how many zeros of a group a mask has that is asked to keep `kept` values."""
+        if not self.scheduled:
+            return self.zeros
+        return min(round(self.group * (1.0 - kept / self.units(shape))), self.zeros)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -207,11 +211,11 @@ def make_pattern(
         ValueError: An argument is out of its range.
     """
     check_pooling(block_pooling_type)
-    block = Block(block_size, block_pooling_type)  # type: ignore[arg-type]  # checked and converted there
+    block = Block(whole_pair(block_size, "block_size"), block_pooling_type)
     if isinstance(sparsity_m_by_n, MByN):
         return sparsity_m_by_n
     if sparsity_m_by_n is not None:
-        return MByN(*_two_whole_numbers(sparsity_m_by_n, "sparsity_m_by_n"))
+        return MByN(*whole_pair(sparsity_m_by_n, "sparsity_m_by_n"))
     return Unstructured() if block.size == (1, 1) else block
 
 
@@ -223,8 +227,14 @@ def check_pooling(pooling: str) -> None:
         )
 
 
-def _two_whole_numbers(value: Sequence[int], name: str) -> tuple[int, int]:
-    pair = tuple(value) if isinstance(value, Sequence) else ()
-    if len(pair) != 2 or not all(type(number) is int for number in pair):
+def whole_pair(value: Any, name: str) -> tuple[int, int]:
+    """Return two whole numbers, NumPy's among them, as Python's.
+
+    Raises:
+        ValueError: They are none.
+    """
+    pair = tuple(value) if isinstance(value, Sequence | np.ndarray) else ()
+    whole = [isinstance(number, Integral) and not isinstance(number, bool) for number in pair]
+    if whole != [True, True]:
         raise ValueError(f"{name} must be two whole numbers; got {name}={value!r}.")
-    return pair[0], pair[1]
+    return int(pair[0]), int(pair[1])

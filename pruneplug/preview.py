@@ -13,11 +13,11 @@ from pruneplug import builders
 from pruneplug.backend import require_tensorflow
 from pruneplug.console import layer_table
 from pruneplug.importing import importing
-from pruneplug.schedules import OneShotSparsity, PruningSchedule
+from pruneplug.schedules import FieldSchedule, OneShotSparsity
 from pruneplug.settings import Settings
 from pruneplug.settings.groups import MlflowSettings
 from pruneplug.settings.planning import Plan, PlannedJob
-from pruneplug.tracking.locations import redact, resolve_experiment, resolve_uri
+from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
 
 if TYPE_CHECKING:
     from pruneplug.export import Sizes
@@ -40,7 +40,7 @@ class Preview:
     """
 
     planned: int
-    schedule: PruningSchedule
+    schedule: FieldSchedule
     report: SparsityReport
     sizes: Sizes
 
@@ -99,7 +99,7 @@ def preview_job(settings: Settings) -> Preview:
     return Preview(planned, schedule, report, model_sizes(dense, strip_pruning(pruned)))
 
 
-def draw(schedule: PruningSchedule, planned: int, smooth: bool = True) -> Iterator[str]:
+def draw(schedule: FieldSchedule, planned: int, smooth: bool = True) -> Iterator[str]:
     """Draw a schedule over the steps of a training as lines of text.
 
     Args:
@@ -122,7 +122,7 @@ def draw(schedule: PruningSchedule, planned: int, smooth: bool = True) -> Iterat
     )
 
 
-def _sparsity(schedule: PruningSchedule, updates: list[int], planned: int, column: int) -> float:
+def _sparsity(schedule: FieldSchedule, updates: list[int], planned: int, column: int) -> float:
     step = planned * (column + 1) / _WIDTH
     last = max((update for update in updates if update <= step), default=None)
     return 0.0 if last is None else schedule.sparsity(last)
@@ -154,5 +154,5 @@ def _store(settings: Settings) -> str:
     tracking = settings.tracking
     if isinstance(tracking, MlflowSettings):
         experiment = resolve_experiment(tracking.experiment)
-        return f"{redact(resolve_uri(tracking.uri))}, experiment {experiment}"
+        return f"{public(resolve_uri(tracking.uri))}, experiment {experiment}"
     return "the journal in the run folder" if tracking.name == "journal" else "none"

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from pruneplug import registry, surgery
+from pruneplug import members, surgery
 from pruneplug.allocation import Allocation
 from pruneplug.patterns import MByN
 from pruneplug.policies import AllOf, PruningPolicy
 from pruneplug.pruner import Pruner
-from pruneplug.schedules import ConstantSparsity, PruningSchedule
+from pruneplug.schedules import ConstantSparsity, Schedule
+from pruneplug.selection import Selection
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
 
 def prune_low_magnitude(
     to_prune: Any,
-    pruning_schedule: PruningSchedule = ConstantSparsity(0.5, 0),
+    pruning_schedule: Schedule = ConstantSparsity(0.5, 0),
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
@@ -31,15 +33,19 @@ def prune_low_magnitude(
     A Sequential or Functional model gives a new model, without optimizer, that shares the
     layers' weights; in it and in a list, layers with something to prune are wrapped in
     `PruneLowMagnitude`. Any other model is pruned in place and returned; it must be built.
+    What is pruned already is pruned again with the arguments it has only; `strip_pruning` it
+    first to change them. Layers that were wrapped one by one keep theirs among others.
     Train with the `UpdatePruningStep` callback (or step a `Pruner` in a loop of your own), then
     call `strip_pruning`.
 
     Args:
         to_prune: A layer, a list of layers or a model.
-        pruning_schedule: When masks are updated and how sparse they are.
+        pruning_schedule: When masks are updated and how sparse they are; also a function of the
+            step that answers both.
         block_size: Rows and columns of the blocks that are pruned together.
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
-        pruning_policy: Decides layer by layer what is pruned in a model.
+        pruning_policy: Decides layer by layer what is pruned in a model; also of the layers that
+            subclassed models and layers of one's own are made of.
         sparsity_m_by_n: (m, n) for m zeros in every n consecutive values, computed once, at step
             1; or an `MByN` that follows the schedule.
         allocation: How the sparsity is shared out among the weights; by default each has it.
@@ -49,31 +55,35 @@ def prune_low_magnitude(
         The layer wrapped, the list with layers wrapped, or the model to train.
 
     Raises:
-        ValueError: A layer is not supported, an argument is out of its range, or `to_prune` is
-            none of the above.
+        ValueError: A layer is not supported or pruned already in another way, an argument is out
+            of its range or would have no effect, or `to_prune` is none of the above.
+        TypeError: An argument is not known.
     """
-    params: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "pruning_schedule": pruning_schedule,
         "block_size": block_size,
         "block_pooling_type": block_pooling_type,
         "sparsity_m_by_n": sparsity_m_by_n,
         "allocation": allocation,
     }
-    if isinstance(to_prune, list | tuple):
-        return [
-            PruneLowMagnitude(part, **params) if _takes_part(part) else part for part in to_prune
-        ]
-    if isinstance(to_prune, PruneLowMagnitude):
-        return to_prune
+    layers = to_prune if isinstance(to_prune, list | tuple) else [to_prune]
+    for layer in layers:
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(
+                "to_prune must be a Keras 3 layer, a list of layers or a model; "
+                f"got {type(layer).__module__}.{type(layer).__name__}."
+            )
+    _check_arguments(to_prune, pruning_policy, kwargs)
     if isinstance(to_prune, keras.Model):
         policy = AllOf() if pruning_policy is None else AllOf(pruning_policy)
-        return _prune_model(to_prune, policy, params)
-    if isinstance(to_prune, keras.layers.Layer):
-        return PruneLowMagnitude(to_prune, **params, **kwargs)
-    raise ValueError(
-        "to_prune must be a Keras 3 layer, a list of layers or a model; "
-        f"got {type(to_prune).__module__}.{type(to_prune).__name__}."
-    )
+        return _prune_model(to_prune, policy, arguments)
+    if isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, PruneLowMagnitude):
+        return PruneLowMagnitude(to_prune, **arguments, **kwargs)
+    wrappers = [wrapper for layer in layers for wrapper in pruned_layers(layer)]
+    parts = members.list_parts(map(members.unwrapped, layers))
+    selection = Selection(parts, wrappers, lambda part: None, arguments)
+    pruned = [selection(layer) for layer in layers]
+    return pruned if to_prune is layers else pruned[0]
 
 
 def strip_pruning(model: keras.Model) -> keras.Model:
@@ -104,9 +114,10 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     in_place = not surgery.is_graph(model)
     if in_place:
         surgery.detach_beside(model)
-        model.pruning_skipped = {}
     surgery.replace_attributes(model, _unwrap)
-    return model if in_place else surgery.rebuild(model, _unwrap)
+    stripped = model if in_place else surgery.rebuild(model, _unwrap)
+    stripped.pruning_skipped = {}
+    return stripped
 
 
 def prune_scope() -> Any:
@@ -118,61 +129,53 @@ def prune_scope() -> Any:
     return keras.saving.custom_object_scope({"PruneLowMagnitude": PruneLowMagnitude})
 
 
-def _prune_model(model: keras.Model, policy: PruningPolicy, params: dict[str, Any]) -> keras.Model:
+def _check_arguments(
+    to_prune: Any, policy: PruningPolicy | None, keywords: Mapping[str, Any]
+) -> None:
+    """Refuse arguments that would have no effect on what is pruned."""
+    is_model = isinstance(to_prune, keras.Model)
+    is_layer = isinstance(to_prune, keras.layers.Layer) and not is_model
+    if keywords and (not is_layer or isinstance(to_prune, PruneLowMagnitude)):
+        allowed = [*inspect.signature(prune_low_magnitude).parameters][:-1]
+        raise TypeError(
+            f"Arguments of prune_low_magnitude must be among {', '.join(allowed)}; got "
+            f"{', '.join(keywords)}. Others go to the wrapper of a single layer that is not "
+            "wrapped yet."
+        )
+    if policy is not None and not is_model:
+        raise ValueError(
+            "pruning_policy must be used with a model, among whose layers it chooses; got "
+            f"pruning_policy={policy!r} with a {type(to_prune).__name__}. Leave out layers "
+            "yourself, or prune a model that is made of them."
+        )
+
+
+def _prune_model(
+    model: keras.Model, policy: PruningPolicy, arguments: Mapping[str, Any]
+) -> keras.Model:
     policy.ensure_model_supports_pruning(model)
-    wrap = _Wrap(model, policy, params)
-    pruned = (
-        surgery.rebuild(model, wrap) if surgery.is_graph(model) else _prune_in_place(model, wrap)
-    )
-    pruned.pruning_skipped = wrap.skipped
-    return pruned
-
-
-def _prune_in_place(model: keras.Model, wrap: _Wrap) -> keras.Model:
-    if not model.built:
+    is_graph = surgery.is_graph(model)
+    if not is_graph and not model.built:
         raise ValueError(
             f"Model '{model.name}' ({type(model).__name__}) must be built to be pruned in place, "
             "since its layers are not known before. Call it on a batch first."
         )
-    pruned = {id(wrapper.layer) for wrapper in pruned_layers(model)}
-    layers = [layer for layer in registry.member_layers(model) if id(layer) not in pruned]
-    # The wrappers stand beside the call path: they carry the masks, and the constraints on the
-    # shared weights enforce them. As an attribute they are saved with the model.
-    surgery.attach_beside(model, [w for w in map(wrap, layers) if isinstance(w, PruneLowMagnitude)])
-    return model
-
-
-class _Wrap:
-    """Wraps layer by layer, and notes which it left out and why."""
-
-    def __init__(self, model: keras.Model, policy: PruningPolicy, params: dict[str, Any]):
-        self.model = model
-        self.policy = policy
-        self.params = params
-        self.skipped: dict[str, str] = {}
-
-    def __call__(self, layer: Any) -> Any:
-        """Return the layer wrapped, or the layer itself when it is left out."""
-        if not _takes_part(layer):
-            return layer
-        reason = self.policy.skip_reason(layer, self.model)
-        if reason is None:
-            try:
-                return PruneLowMagnitude(layer, **self.params)
-            except ValueError as error:
-                if not self.policy.skips_unsupported:
-                    raise
-                # What follows the first sentence is the way out, which the user has taken.
-                reason = str(error).partition(". ")[0]
-        self.skipped[layer.name] = reason
-        return layer
-
-
-def _takes_part(layer: Any) -> bool:
-    """Return whether there is something to wrap, or to refuse; a graph has operations too."""
-    return isinstance(layer, keras.layers.Layer) and (
-        registry.has_prunable_weights(layer) or registry.unsupported_reason(layer) is not None
+    selection = Selection(
+        members.model_parts(model),
+        pruned_layers(model),
+        lambda part: policy.skip_reason(part.layer, model),
+        {**arguments, "with_model": True},
+        policy.skips_unsupported,
     )
+    if is_graph:
+        model = surgery.rebuild(model, selection)
+    else:
+        # The wrappers stand beside the call path: they carry the masks, and the constraints on the
+        # shared weights enforce them. As an attribute they are saved with the model.
+        pairs = [(layer, selection(layer)) for layer in members.member_layers(model)]
+        surgery.attach_beside(model, [new for layer, new in pairs if new is not layer])
+    model.pruning_skipped = selection.skipped
+    return model
 
 
 def _unwrap(layer: Any) -> Any:

@@ -9,10 +9,11 @@ import keras
 
 from pruneplug import optimizers, shortfall, variables
 from pruneplug.cohort import Cohort, PrunedWeight, cohorts
-from pruneplug.constraint import UNSEEN, StepCounter
+from pruneplug.constraint import UNSEEN, StepCounter, warn_of_unseen
 from pruneplug.schedules import PruningSchedule
 from pruneplug.sparsity import PruningEvent, WeightSparsity
-from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+from pruneplug.weights import named_layers
+from pruneplug.wrapper import PruneLowMagnitude
 
 # What is still to be made: in each cohort the step that it is due at, and the weights.
 _Due = Mapping[Cohort, tuple[int, Sequence[PrunedWeight]]]
@@ -43,7 +44,8 @@ class Pruner:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self.layers: list[PruneLowMagnitude] = pruned_layers(model)
+        self._named = named_layers(model)
+        self.layers: list[PruneLowMagnitude] = [layer for _, layer in self._named]
         self._stride = 1
         self._rate = 1
         self._look()
@@ -84,7 +86,7 @@ class Pruner:
         """
         self._stride, self._rate = stride, 1
         self._look()
-        shortfall.warn_of_unseen(self._counters, self._model.name)
+        warn_of_unseen(self._counters)
         self.arm()
         self.step = self._last = max(self._counted(), 0)
         for counter in self._counters:
@@ -140,7 +142,7 @@ class Pruner:
     def settle(self) -> None:
         """Bring masks and weights up to date, and warn of what is not as it was asked for."""
         self._look()
-        shortfall.warn_of_unseen(self._counters, self._model.name)
+        warn_of_unseen(self._counters)
         if (step := self._counted()) >= 0:
             self.step = step
             self._update(thorough=True)
@@ -185,7 +187,7 @@ class Pruner:
     def _look(self) -> None:
         """See which weights there are: layers may have been built, frozen or thawed."""
         self._built = [layer for layer in self.layers if layer.pruning_vars]
-        self._cohorts = cohorts(self._built)
+        self._cohorts = cohorts([named for named in self._named if named[1].pruning_vars])
         self._trains = self._trainable()
         self._counters = [layer.step_counter for layer in self._built]
         self._clock = next(iter(self._counters), None)

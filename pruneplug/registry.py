@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import MethodType
+from typing import Any, NamedTuple
 
 import keras
 from keras.src.layers.rnn.conv_lstm import ConvLSTMCell  # keras has no public name for it
+
+from pruneplug.sparsity import is_within, join_names, unique_names
 
 L = keras.layers
 
@@ -81,17 +83,6 @@ def register_prunable(layer_class: type[keras.layers.Layer], *attributes: str) -
     _PRUNABLE[layer_class] = attributes
 
 
-def member_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of a model, each once, those of nested models in their place."""
-    seen: set[int] = set()
-    for layer in model.layers:
-        inside = member_layers(layer) if isinstance(layer, keras.Model) else (layer,)
-        for member in inside:
-            if id(member) not in seen:
-                seen.add(id(member))
-                yield member
-
-
 def unsupported_reason(layer: keras.layers.Layer) -> str | None:
     """Return why a layer cannot be pruned, or None when it can (or has nothing to prune)."""
     if _names_its_own(layer):
@@ -100,12 +91,24 @@ def unsupported_reason(layer: keras.layers.Layer) -> str | None:
     if isinstance(entry, str):
         return entry
     inside = _layers_inside(layer)
-    if entry is None and not inside and not _is_known(type(layer)):
-        return "its class is not known to pruneplug"
+    if entry is None and not inside and not (is_known(type(layer)) or _has_no_weights(layer)):
+        unbuilt = "" if layer.built else ", and it is not built yet"
+        return f"its class is not known to pruneplug{unbuilt}"
     for part in inside:
         if reason := unsupported_reason(part):
             return f"in '{part.name}' ({type(part).__name__}) inside it, {reason}"
     return None
+
+
+def check_supported(layer: keras.layers.Layer) -> None:
+    """Raise ValueError when a layer cannot be pruned."""
+    reason = unsupported_reason(layer)
+    if reason is not None:
+        raise ValueError(
+            f"{_describe(layer)} cannot be pruned: {reason}. "
+            "Let its class define get_prunable_weights() (see PrunableLayer), call "
+            "register_prunable(), or leave the layer out with a pruning policy."
+        )
 
 
 def has_prunable_weights(layer: keras.layers.Layer) -> bool:
@@ -118,11 +121,14 @@ def has_prunable_weights(layer: keras.layers.Layer) -> bool:
     return isinstance(entry, tuple) and bool(entry)
 
 
-def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variable]]:
-    """Return name and variable of each weight that can be pruned.
+def prunable_weights(
+    layer: keras.layers.Layer, only: Sequence[str] | None = None
+) -> list[tuple[str, keras.Variable]]:
+    """Return name and variable of each weight that can be pruned, each weight once.
 
     Args:
         layer: A built layer.
+        only: Names of the weights that are wanted, or paths of layers inside; by default all.
 
     Returns:
         Pairs in the order of creation. Names are unique within the layer and the same in every
@@ -132,36 +138,48 @@ def prunable_weights(layer: keras.layers.Layer) -> list[tuple[str, keras.Variabl
         ValueError: What should be pruned is not there, or is not a variable of floating-point
             values (LoRA and quantized layers).
     """
-    found = list(_weights(layer))
-    names = unique_names([name for name, _ in found])
-    return [(name, weight) for name, (_, weight) in zip(names, found, strict=True)]
+    found = [weight for weight in _weights(layer) if only is None or is_within(weight.name, only)]
+    for path in () if only is None else only:
+        if not any(is_within(weight.name, [path]) for weight in found):
+            raise ValueError(
+                f"{_describe(layer)} must hold a weight {path!r} to be pruned; got none."
+            )
+    # A layer may hold another one to use its weights: they are of the layer that holds them itself.
+    nearest: dict[int, _Weight] = {}
+    for weight in sorted(found, key=lambda weight: weight.depth):
+        nearest.setdefault(id(weight.variable), weight)
+    return [(w.name, w.variable) for w in found if nearest[id(w.variable)] is w]
 
 
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Give names that come again a number, and never the name of another.
+def answer_for(layer: keras.layers.Layer) -> None:
+    """Let a layer answer `get_prunable_weights()`, as TFMOT lets those it wraps.
 
-    Example:
-        >>> unique_names(["a", "a", "a_1", "b"])
-        ['a', 'a_2', 'a_1', 'b']
+    One whose class answers itself is left alone, and none counts thereby as one that does.
     """
-    taken = set(names)
-    unique: dict[str, None] = {}
-    for name in names:
-        if name in unique:
-            name = next(new for i in itertools.count(1) if (new := f"{name}_{i}") not in taken)
-            taken.add(name)
-        unique[name] = None
-    return list(unique)
+    if not hasattr(layer, "get_prunable_weights"):
+        # A method, not a function: copies of the layer answer for themselves.
+        layer.get_prunable_weights = MethodType(_answer, layer)
 
 
-def _weights(layer: Any) -> Iterator[tuple[str, keras.Variable]]:
-    for name, part in _named_by_itself(layer) if _names_its_own(layer) else _parts(layer):
+def _answer(layer: keras.layers.Layer) -> list[keras.Variable]:
+    return [weight for _, weight in prunable_weights(layer)]
+
+
+class _Weight(NamedTuple):
+    name: str
+    variable: keras.Variable
+    depth: int
+
+
+def _weights(layer: Any, prefix: str = "", depth: int = 0) -> Iterator[_Weight]:
+    """Yield what can be pruned in a layer, with its path in it and how deep it lies."""
+    for name, part in contents(layer):
+        path = join_names(prefix, name)
         if isinstance(part, keras.layers.Layer):
-            for inner, weight in _weights(part):
-                yield f"{name}/{inner}" if name else inner, weight
+            yield from _weights(part, path, depth + 1)
         else:
             _check_variable(part, name, layer)
-            yield name, part
+            yield _Weight(path, part, depth)
 
 
 def _named_by_itself(layer: Any) -> list[tuple[str, Any]]:
@@ -177,8 +195,30 @@ def _check_variable(part: Any, name: str, layer: Any) -> None:
         )
 
 
-def _parts(layer: Any) -> list[tuple[str, Any]]:
+def contents(layer: Any) -> list[tuple[str, Any]]:
     """Return name and value of what a layer holds to prune: variables, and layers to look into."""
+    found = _named_by_itself(layer) if _names_its_own(layer) else _held(layer)
+    names = unique_names([name for name, _ in found])
+    return [(name, value) for name, (_, value) in zip(names, found, strict=True)]
+
+
+def is_container(layer: Any) -> bool:
+    """Return whether a layer is a user's own, made of layers, or a model: each is decided on."""
+    inside = _layers_inside(layer)
+    if not inside or isinstance(layer, keras.Model):
+        return bool(inside)
+    own = _entry(layer) is None and not comes_with_keras(type(layer))
+    return own or any(is_container(part) for part in inside)
+
+
+def is_described(layer: Any) -> bool:
+    """Return whether all is said of what a layer holds: its class is Keras', or was registered."""
+    layer_class = type(layer)
+    registered = _names_its_own(layer) or layer_class in _PRUNABLE
+    return registered or comes_with_keras(layer_class)
+
+
+def _held(layer: Any) -> list[tuple[str, Any]]:
     entry = _entry(layer)
     if isinstance(entry, tuple):
         held = {name: getattr(layer, name, None) for name in entry}
@@ -186,7 +226,7 @@ def _parts(layer: Any) -> list[tuple[str, Any]]:
         return [p for name, value in held.items() for p in _named(name, value, len(entry) == 1)]
     if isinstance(layer, keras.Model):
         return [(part.name, part) for part in layer.layers]
-    return [] if _comes_with_keras(type(layer)) else _sublayers(layer)
+    return [] if comes_with_keras(type(layer)) else _sublayers(layer)
 
 
 def _check_found(held: Mapping[str, Any], layer: Any) -> None:
@@ -211,24 +251,26 @@ def _named(attribute: str, value: Any, alone: bool) -> list[tuple[str, Any]]:
 
 def _sublayers(layer: Any) -> list[tuple[str, Any]]:
     """Name the layers that a user's own layer is made of by the attributes that hold them."""
-    names = {id(part): path for path, part in _contents(vars(layer))}
+    names = {id(part): path for path, part in _flattened(vars(layer))}
     inside = layer._flatten_layers(include_self=False, recursive=False)
     return [(names.get(id(part), part.name), part) for part in inside]
 
 
-def _contents(container: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flattened(container: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield what dicts and lists hold, with its path: "blocks/0"."""
     for key, value in container.items():
         if isinstance(value, list | tuple):
             value = dict(enumerate(value))
         if isinstance(value, Mapping):
-            yield from _contents(value, f"{prefix}{key}/")
+            yield from _flattened(value, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", value
 
 
 def _layers_inside(layer: Any) -> list[keras.layers.Layer]:
-    return [part for _, part in _parts(layer) if isinstance(part, keras.layers.Layer)]
+    if _names_its_own(layer):  # it may not be built yet, and what it names are weights
+        return []
+    return [part for _, part in contents(layer) if isinstance(part, keras.layers.Layer)]
 
 
 def _entry(layer: Any) -> tuple[str, ...] | str | None:
@@ -242,17 +284,24 @@ def _entry(layer: Any) -> tuple[str, ...] | str | None:
 
 
 def _names_its_own(layer: Any) -> bool:
-    return hasattr(layer, "get_prunable_weights")
+    own = getattr(layer, "get_prunable_weights", None)
+    return own is not None and getattr(own, "__func__", None) is not _answer
 
 
-def _comes_with_keras(layer_class: type) -> bool:
+def comes_with_keras(layer_class: type) -> bool:
+    """Return whether a class is one of Keras' own."""
     return layer_class.__module__.partition(".")[0] == "keras"
 
 
-def _is_known(layer_class: type) -> bool:
+def is_known(layer_class: type) -> bool:
     """Return whether a class comes with Keras, or is derived from one that does a job there."""
     offered = {c for c in vars(L).values() if isinstance(c, type)}.difference(_ABSTRACT)
-    return _comes_with_keras(layer_class) or not offered.isdisjoint(layer_class.__mro__)
+    return comes_with_keras(layer_class) or not offered.isdisjoint(layer_class.__mro__)
+
+
+def _has_no_weights(layer: Any) -> bool:
+    """Return whether a layer has no weights and will have none; random states are not weights."""
+    return not layer.weights and (layer.built or type(layer).build is L.Layer.build)
 
 
 def _describe(layer: Any) -> str:

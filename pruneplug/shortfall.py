@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 
 from pruneplug.cohort import Cohort
-from pruneplug.constraint import StepCounter
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, never_fires, stays_short
 from pruneplug.sparsity import total_sparsity
-
-# A second warning says nothing new unless the sparsity is lower by more than rounding makes it.
-_LOWER = 0.01
-
-
-def warn_of_unseen(counters: Iterable[StepCounter], model: str) -> None:
-    """Warn of steps that were taken without an engine, and forget them."""
-    unseen = max((counter.take_unseen() for counter in counters), default=0)
-    if unseen:
-        warnings.warn(
-            f"A pruned model must be trained with an engine; model '{model}' was trained for "
-            f"{unseen} steps without one. They do not count for its schedule, and its masks "
-            "stayed as they were. Pass callbacks=[UpdatePruningStep()] to every fit.",
-            stacklevel=4,
-        )
 
 
 def warn_when_short(cohort: Cohort, model: str, step: int) -> None:
@@ -37,11 +20,14 @@ def warn_when_short(cohort: Cohort, model: str, step: int) -> None:
     if cohort.at_target():
         return
     target, reached = cohort.schedule.target, total_sparsity(cohort.standing())
+    if target is None and any(weight.update_step for weight in cohort.trained):
+        return  # where a schedule leads that does not say so, nobody can tell
+    asked = "some" if target is None else f"{target:.4f}"
     _warn_once(
         cohort,
-        reached,
+        cohort.asked(),
         f"A pruning schedule has not reached its target: the masks of model '{model}' stand at a "
-        f"sparsity of {reached:.4f} instead of {target:.4f} after {step} steps of "
+        f"sparsity of {reached:.4f} instead of {asked} after {step} steps of "
         f"{cohort.schedule!r}. Train on with UpdatePruningStep, or let it end earlier.",
     )
 
@@ -65,11 +51,12 @@ def warn_of_plan(cohort: Cohort, begin: int, steps: int) -> None:
         _warn_once(cohort, 0.0 if due is None else schedule.sparsity(due), message)
 
 
-def _warn_once(cohort: Cohort, reached: float, message: str) -> None:
+def _warn_once(cohort: Cohort, asked: float, message: str) -> None:
+    # A second warning says nothing new unless less was asked of the masks by then.
     target = cohort.schedule.target
     counters = [layer.step_counter for layer in cohort.layers]
     said = [counter.warned_of for counter in counters if counter.warned_of is not None]
-    if not any(of == target and reached > sparsity - _LOWER for of, sparsity in said):
+    if not any(of == target and asked >= before for of, before in said):
         for counter in counters:
-            counter.warned_of = (target, reached)
+            counter.warned_of = (target, asked)
         warnings.warn(message, stacklevel=5)

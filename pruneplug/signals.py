@@ -27,9 +27,11 @@ class StopSignals:
         self.received: signal.Signals | None = None
         self._end_process = end_process
         self._previous: dict[signal.Signals, Any] = {}
+        self._entered = False
 
     def __enter__(self) -> "StopSignals":
         """Set the handlers."""
+        self._entered = True
         if threading.current_thread() is threading.main_thread():
             for number in STOP_SIGNALS:
                 # A handler that C code has set cannot be put back, so it stays.
@@ -43,9 +45,11 @@ class StopSignals:
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        """Put the handlers back that were there before."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        """Put the handlers back that were there before, once: they may set others themselves."""
+        if self._entered:
+            self._entered = False
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise if a signal has come; called where everything is at rest.
@@ -57,7 +61,7 @@ class StopSignals:
             raise StopRequested(self.received.name)
 
     def pass_on(self) -> NoReturn:
-        """Call the handler that was there before, such as a launcher's; then end the program.
+        """Leave, and call the handler that was there before, such as a launcher's; then end.
 
         Raises:
             SystemExit: With 128 plus the signal's number, unless that handler raises first.
@@ -65,7 +69,8 @@ class StopSignals:
         number = self.received
         if number is None:
             raise RuntimeError("A signal must have been received before it is passed on.")
-        previous = self._previous[number]
+        self.__exit__()
+        previous = self._previous.get(number)
         if callable(previous):
             previous(number, None)
         raise SystemExit(exit_code(number))

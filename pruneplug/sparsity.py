@@ -1,10 +1,38 @@
-"""How sparse weights are, as plain records."""
+"""What weights are called, and how sparse they are, as plain records."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+
+def join_names(*names: str) -> str:
+    """Return the path that names make; an empty one adds nothing to it."""
+    return "/".join(filter(None, names))
+
+
+def is_within(name: str, paths: Iterable[str]) -> bool:
+    """Return whether a name is one of these paths or lies below one."""
+    return any(not path or name == path or name.startswith(f"{path}/") for path in paths)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Give names that come again a number, and never the name of another.
+
+    Example:
+        >>> unique_names(["a", "a", "a_1", "b"])
+        ['a', 'a_2', 'a_1', 'b']
+    """
+    taken = set(names)
+    unique: dict[str, None] = {}
+    for name in names:
+        if name in unique:
+            name = next(new for i in itertools.count(1) if (new := f"{name}_{i}") not in taken)
+            taken.add(name)
+        unique[name] = None
+    return list(unique)
 
 
 @dataclass(frozen=True)
@@ -14,8 +42,9 @@ class WeightSparsity:
     Args:
         name: "<layer>/<weight>".
         shape: Its shape.
-        target: The sparsity its schedule asked for, in [0, 1).
-        sparsity: Its fraction of zeros, in [0, 1).
+        target: The sparsity its schedule asked for, in [0, 1); 0 where no schedule asks, as in a
+            dense or stripped model.
+        sparsity: Its fraction of zeros, in [0, 1].
         kept: How many values are kept.
         threshold: The smallest magnitude kept (of a block, when blocks are pruned).
     """

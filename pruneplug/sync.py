@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pruneplug.folders import find_files
+from pruneplug.files import find_files
 from pruneplug.tracking import Journal
-from pruneplug.tracking.locations import redact, resolve_uri
+from pruneplug.tracking.lines import damage
+from pruneplug.tracking.locations import public, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync
-from pruneplug.tracking.store import reason
+from pruneplug.tracking.store import InTrash, reason
 
 PROGRAM = "pruneplug.sync"
 JOURNALS = "*.jsonl"
@@ -78,7 +79,7 @@ def address(journal: Path, uri: str | None) -> str:
 
 
 def _is_journal(path: Path) -> bool:
-    return any(entry["type"] == "start" for entry in Journal.read(path))
+    return any(True for _ in Journal.read(path))
 
 
 def _send_all(addresses: dict[Path, str]) -> dict[Path, str]:
@@ -86,26 +87,28 @@ def _send_all(addresses: dict[Path, str]) -> dict[Path, str]:
     problems: dict[Path, str] = {}
     unreachable: dict[str, str] = {}
     for journal, uri in addresses.items():
-        missing = pending(journal, uri)
-        problem = unreachable.get(uri) or ""
-        if missing and not problem:
-            try:
-                problem = sync(journal, uri)
-            except Exception as error:  # whatever MLflow or the network comes up with
-                problem = reason(error)
-                unreachable[uri] = problem
-        if missing and problem:
-            problems[journal] = problem
-        print(f"{journal.parent}: {_outcome(missing, problem, uri)}")
+        missing, refused, problem = pending(journal, uri), "", unreachable.get(uri, "")
+        try:
+            refused = "" if problem else sync(journal, uri)
+        except InTrash as error:
+            problem = str(error)
+        except Exception as error:  # whatever MLflow or the network comes up with
+            problem = unreachable[uri] = reason(error)
+        said = [_outcome(missing, refused, problem, uri), damage(journal)]
+        if refused or problem or said[-1]:
+            problems[journal] = refused or problem
+        print(f"{journal.parent}: {'; '.join(filter(None, said))}")
     return problems
 
 
-def _outcome(missing: str, problem: str, uri: str) -> str:
+def _outcome(missing: str, refused: str, problem: str, uri: str) -> str:
+    if refused or (problem and missing):
+        return f"{public(uri)} has not got everything: {refused or problem}"
+    if problem:
+        return f"{public(uri)} cannot be asked whether it still has everything: {problem}"
     if not missing:
         return "nothing is missing"
-    if problem:
-        return f"{redact(uri)} has not got everything: {problem}"
-    return f"sent {missing} to {redact(uri)}"
+    return f"sent {missing} to {public(uri)}"
 
 
 def _parser() -> argparse.ArgumentParser:

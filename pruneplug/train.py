@@ -31,10 +31,11 @@ from pruneplug.settings import (
 from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
 from pruneplug.settings.planning import plan
+from pruneplug.settings.wording import override
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
 from pruneplug.terminal import complain, process_set_up
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.locations import redact, refuse_password
 
 if TYPE_CHECKING:
     from pruneplug.job import Outcome
@@ -53,6 +54,9 @@ def main() -> None:
     register_schemas()
     with process_set_up():
         try:
+            for word in sys.argv[1:]:
+                # Before anything shows it, in a sweep's values and what cannot be parsed too.
+                refuse_password("The command line", word)
             line = CommandLine.parse(sys.argv[1:])
         except (ValueError, OSError) as error:
             sys.exit(complain(str(error), USAGE))
@@ -114,8 +118,8 @@ def _end_sweep(sweep: Sweep, code: int) -> int:
     except OSError as error:
         code = complain(f"The results of the sweep cannot be written: {error}.", FAILED)
     if code not in (0, TARGET_MISSED):
-        folder = shlex.quote(str(sweep.folder))
-        complain(f"To run what is missing: the same command with hydra.sweep.dir={folder}", code)
+        folder = shlex.quote(override("hydra.sweep.dir", str(sweep.folder)))
+        complain(f"To run what is missing: the same command with {folder}", code)
     return code
 
 
@@ -231,8 +235,7 @@ def _way_on(context: HydraConf, folder: Path) -> str:
     # Further configs, or the settings of a run, by --config-dir.
     places = [s.path for s in context.runtime.config_sources if s.provider == "command-line"]
     places = ["--config-dir", *places] if places else []
-    # In quotes because the folders of a sweep have commas in their names.
-    words = [*places, *kept, f'hydra.run.dir="{folder}"']
+    words = [*places, *kept, override("hydra.run.dir", str(folder))]
     return f"To go on: python -m pruneplug.train {shlex.join(words)}"
 
 

@@ -9,15 +9,10 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from pruneplug import patterns, registry, schedules, variables
-from pruneplug.allocation import BUILT_IN as ALLOCATIONS
+from pruneplug import members, patterns, registry, schedules, serialization, variables
 from pruneplug.allocation import Allocation, UniformAllocation
-from pruneplug.constraint import MaskConstraint, StepCounter
+from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
 from pruneplug.schedules.plan import at_target, last_due
-
-# Keras files name their classes; without this, loading one would need a custom object scope.
-for _class in (*schedules.BUILT_IN, *ALLOCATIONS, patterns.MByN):
-    keras.saving.register_keras_serializable("pruneplug")(_class)
 
 
 @keras.saving.register_keras_serializable("pruneplug")
@@ -26,7 +21,8 @@ class PruneLowMagnitude(keras.layers.Wrapper):
 
     Args:
         layer: The layer to prune.
-        pruning_schedule: When masks are updated and how sparse they are.
+        pruning_schedule: When masks are updated and how sparse they are; also a function of the
+            step that answers both.
         block_size: Rows and columns of the blocks that are pruned together, for weights with two
             axes.
         block_pooling_type: How a block is judged by its magnitudes: "AVG" or "MAX".
@@ -34,6 +30,9 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             channels, computed once, at step 1; or an `MByN` that follows the schedule.
         allocation: How the schedule's sparsity is shared out among the layers that have the same
             schedule and allocation; by default every weight has it.
+        weight_names: Names of the weights to prune, or paths of layers inside; by default all
+            that can be.
+        with_model: Whether the layer is pruned as one of a model that is pruned as a whole.
         **kwargs: Further arguments of `keras.layers.Layer`.
 
     Attributes:
@@ -55,30 +54,45 @@ class PruneLowMagnitude(keras.layers.Wrapper):
     def __init__(
         self,
         layer: keras.layers.Layer,
-        pruning_schedule: schedules.PruningSchedule = schedules.ConstantSparsity(0.5, 0),
+        pruning_schedule: schedules.Schedule = schedules.ConstantSparsity(0.5, 0),
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
         sparsity_m_by_n: Sequence[int] | patterns.MByN | None = None,
         allocation: Allocation | None = None,
+        weight_names: Sequence[str] | None = None,
+        with_model: bool = False,
         **kwargs: Any,
     ):
         _check_layer(layer)
+        if weight_names is None:
+            registry.check_supported(layer)
         pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
         kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
-        self.pruning_schedule = _check_schedule(pruning_schedule)
-        self.block_size = tuple(block_size)
+        registry.answer_for(layer)
+        self._asked: schedules.AskedSchedule | None = None
+        self.pruning_schedule = serialization.check_schedule(pruning_schedule)
+        self.block_size = patterns.whole_pair(block_size, "block_size")
         self.block_pooling_type = block_pooling_type
-        if isinstance(sparsity_m_by_n, Sequence):  # a list, when it comes from a file
-            sparsity_m_by_n = tuple(sparsity_m_by_n)
+        if sparsity_m_by_n is not None and not isinstance(sparsity_m_by_n, patterns.MByN):
+            sparsity_m_by_n = patterns.whole_pair(sparsity_m_by_n, "sparsity_m_by_n")
         self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
+        _check_shares(self.allocation, pattern)
+        if self.allocation.overrides and self.mask_schedule.target is None:
+            raise ValueError(
+                "Overrides must follow a schedule that states its target; got "
+                f"allocation={self.allocation!r} with pruning_schedule={pruning_schedule!r}. Give "
+                "its class an attribute `target`."
+            )
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.pruning_updates: list[keras.Variable] = []
+        self.only = None if weight_names is None else list(weight_names)
         self.weight_names: list[str] = []
+        self.with_model = with_model
         self._engine: weakref.ref[Any] | None = None
         self._call_like(layer)
         if layer.built:
@@ -110,7 +124,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             self.layer.built = True
         if self.pruning_vars or self.built:
             return
-        weights = registry.prunable_weights(self.layer)
+        weights = registry.prunable_weights(self.layer, self.only)
         for name, weight in weights:
             self.pattern.check(weight.shape, f"{self.layer.name}/{name}")
         self.weight_names = [name for name, _ in weights]
@@ -132,6 +146,7 @@ class PruneLowMagnitude(keras.layers.Wrapper):
     ) -> tuple[keras.Variable, keras.Variable, keras.Variable]:
         name = name.replace("/", "_")
         mask = self._state(f"{name}_mask", weight.shape, "bool", initial=True)
+        mask = variables.mask_taken_as(mask, weight.dtype)
         return weight, mask, self._state(f"{name}_threshold", (), weight.dtype, initial=0.0)
 
     def _state(self, name: str, shape: Sequence[int], dtype: str, initial: Any) -> keras.Variable:
@@ -182,7 +197,12 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         """What the masks follow; as in TFMOT, m-by-n masks that do not ask it come at step 1."""
         if isinstance(self.pattern, patterns.MByN) and not self.pattern.scheduled:
             return schedules.OneShotSparsity(self.pattern.zeros / self.pattern.group, step=1)
-        return self.pruning_schedule
+        if self._asked is None or self._asked.schedule is not self.pruning_schedule:
+            schedule = schedules.as_schedule(self.pruning_schedule)
+            if not isinstance(schedule, schedules.AskedSchedule):
+                return schedule
+            self._asked = schedule  # which remembers what it was answered
+        return self._asked
 
     @property
     def engine(self) -> Any:
@@ -214,12 +234,14 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         # A callback may save between the step that is left dense and its update.
         if self.engine is not None:
             self.engine.catch_up()
-        super().save_own_variables(store)
+        elif self.pruning_vars:
+            warn_of_unseen([self.step_counter])
+        for index, variable in enumerate(self._own_variables):
+            store[f"{index}"] = variables.read(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Load masks, thresholds and steps, also from files of 0.1.0."""
-        # As Keras orders them.
-        own = [*self._trainable_variables, *self._non_trainable_variables]
+        own = self._own_variables
         updates = {id(update) for update in self.pruning_updates}
         if not updates or len(store.keys()) != len(own) - len(updates):
             super().load_own_variables(store)
@@ -228,12 +250,22 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             variable.assign(store[f"{index}"])
         self.recall_updates()
 
+    @property
+    def _own_variables(self) -> list[keras.Variable]:
+        # As Keras orders them.
+        return [*self._trainable_variables, *self._non_trainable_variables]
+
     def recall_updates(self) -> None:
         """Work out which update each mask stands at, for models of 0.1.0, which did not say."""
         last = last_due(self.mask_schedule, 0, self.step_counter.read() + 1) or 0
         for (_, mask, _), update in zip(self.pruning_vars, self.pruning_updates, strict=True):
             # A mask that keeps all was never updated, as in a layer that was frozen.
             variables.write(update, 0 if ops.convert_to_numpy(mask).all() else last)
+
+    @property
+    def prunable_weights(self) -> list[keras.Variable]:
+        """The pruned weights, once they are built."""
+        return [weight for weight, *_ in self.pruning_vars]
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer: pruning costs no forward pass anything."""
@@ -280,11 +312,14 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            "pruning_schedule": keras.saving.serialize_keras_object(self.pruning_schedule),
+            "pruning_schedule": serialization.save_schedule(self.pruning_schedule),
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
             "sparsity_m_by_n": keras.saving.serialize_keras_object(self.sparsity_m_by_n),
             "allocation": keras.saving.serialize_keras_object(self.allocation),
+            # What is pruned stays so, whatever is registered where the file is loaded.
+            "weight_names": self.weight_names if self.built else self.only,
+            "with_model": self.with_model,
         }
 
     @classmethod
@@ -296,9 +331,11 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         """
         config = dict(config)
         layer = keras.saving.deserialize_keras_object(config.pop("layer"), custom_objects)
-        schedule = _load_schedule(config.pop("pruning_schedule"), custom_objects)
+        schedule = serialization.load_schedule(config.pop("pruning_schedule"), custom_objects)
         for name in ("allocation", "sparsity_m_by_n"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        # Files of 0.1.0 do not say, and most hold whole models.
+        config.setdefault("with_model", True)
         return cls(layer, pruning_schedule=schedule, **config)
 
 
@@ -313,32 +350,21 @@ def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
     return list(unique.values())
 
 
-def _load_schedule(config: Any, custom_objects: Any) -> schedules.PruningSchedule:
-    try:
-        schedule = keras.saving.deserialize_keras_object(config, custom_objects)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"The pruning schedule's class must be known to Keras; got {config!r}. Decorate it "
-            "with @keras.saving.register_keras_serializable(), or pass it in custom_objects."
-        ) from error
-    return _check_schedule(schedule)
-
-
-def _check_schedule(schedule: Any) -> schedules.PruningSchedule:
-    if not isinstance(schedule, schedules.PruningSchedule):
-        raise ValueError(
-            f"pruning_schedule must be a PruningSchedule; got pruning_schedule={schedule!r}."
-        )
-    return schedule
+def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
+    """Return the pruning wrappers of a model in the order of its layers, as TFMOT does."""
+    order = {id(layer): place for place, layer in enumerate(members.member_layers(model))}
+    return sorted(pruned_layers(model), key=lambda w: order.get(id(w.layer), len(order)))
 
 
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(f"layer must be a Keras layer; got {type(layer).__name__}.")
-    reason = registry.unsupported_reason(layer)
-    if reason is not None:
+
+
+def _check_shares(allocation: Allocation, pattern: patterns.Pattern) -> None:
+    once = isinstance(pattern, patterns.MByN) and not pattern.scheduled
+    if once and allocation != UniformAllocation():
         raise ValueError(
-            f"Layer '{layer.name}' ({type(layer).__name__}) cannot be pruned: {reason}. "
-            "Let its class define get_prunable_weights() (see PrunableLayer), call "
-            "register_prunable(), or leave the layer out with a pruning policy."
+            "allocation must be left out with m-by-n sparsity, which prunes all weights alike; got "
+            f"allocation={allocation!r}. MByN(m, n, scheduled=True) follows it, and the schedule."
         )

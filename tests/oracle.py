@@ -11,13 +11,30 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
+from tensorflow_model_optimization.python.core.sparsity.keras import (
+    pruning_impl,
+    pruning_utils,
+    pruning_wrapper,
+)
 
 import pruneplug
 
 reference = tfmot.sparsity.keras
 
 Build = Callable[[Any], Any]
+
+
+class Library(NamedTuple):
+    """What a user's code imports, and the Keras it is written with."""
+
+    sparsity: Any
+    wrapper: Any
+    utils: Any
+    keras: Any
+
+
+OURS = Library(pruneplug, pruneplug, pruneplug, keras)
+THEIRS = Library(reference, pruning_wrapper, pruning_utils, tf_keras)
 
 
 class Step(NamedTuple):

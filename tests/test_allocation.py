@@ -118,3 +118,22 @@ def test_a_configuration_comes_back(kind: Any) -> None:
     assert again == allocation
     assert hash(again) == hash(allocation)
     assert again != kind()
+
+
+def test_overrides_are_checked_before_the_first_update() -> None:
+    names = [weight.name for weight in WEIGHTS]
+    UniformAllocation({"conv_*": 0.5, "head/kernel": 0.5}).check_names(names)
+    with pytest.raises(ValueError, match="must name pruned layers or weights; got 'haed'"):
+        UniformAllocation({"haed": 0.5}).check_names(names)
+    ERKAllocation({"conv_2": 0.0}).check_room(WEIGHTS, 0.1)
+    ERKAllocation({"*": 0.0}).check_room(WEIGHTS, 0.9)
+    with pytest.raises(ValueError, match="must leave room for the total"):
+        ERKAllocation({"conv_2": 0.0}).check_room(WEIGHTS, 0.9)
+
+
+def test_two_layers_of_one_name_are_no_two_keys() -> None:
+    class Layer:
+        name = "head"
+
+    with pytest.raises(ValueError, match="must be of layers with different names"):
+        UniformAllocation({Layer(): 0.0, Layer(): 0.5})

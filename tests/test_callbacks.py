@@ -180,6 +180,50 @@ def test_summaries_hold_sparsity_and_threshold_of_each_weight(tmp_path: Path) ->
     assert values[-1] == pytest.approx(sparsity_report(model).total)
 
 
+def _read(folder: Path, tag: str) -> list[int]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    steps: list[int] = []
+    for file in sorted(folder.iterdir()):
+        events = EventAccumulator(str(file), size_guidance={"tensors": 0})
+        events.Reload()
+        if tag in events.Tags()["tensors"]:
+            steps += [point.step for point in events.Tensors(tag)]
+    return steps
+
+
+def test_summaries_go_on_when_the_model_is_compiled_again(tmp_path: Path) -> None:
+    model = _compiled()
+    for rate in (0.01, 0.001):
+        model.compile(keras.optimizers.Adam(rate), "mse", jit_compile=False)
+        _fit(model, 10, PruningSummaries(str(tmp_path)))
+    assert _read(tmp_path / "train", "sparsity/total") == [0, 10, 10, 20]
+    tag = "prune_low_magnitude_dense/mask:0/sparsity"
+    assert _read(tmp_path / "metrics", tag) == [0, 10, 10, 20]
+
+
+def test_each_weight_of_a_layer_has_a_tag_of_its_own(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2, 4)), keras.layers.LSTM(3)])
+    model = prune_low_magnitude(model, ConstantSparsity(0.5, 1))
+    summaries = PruningSummaries(str(tmp_path))
+    summaries.set_model(model)
+    model.compile("sgd", "mse")
+    # In a loop of one's own nothing but this is called, and it has been written then.
+    summaries.on_epoch_begin(epoch=-1)
+    for tag in ("mask:0/sparsity", "mask_1:0/sparsity", "threshold:0/threshold"):
+        assert _read(tmp_path / "metrics", f"prune_low_magnitude_lstm/{tag}") == [0]
+
+
+def test_tensorboard_draws_masks(tmp_path: Path) -> None:
+    model = _compiled(ConstantSparsity(0.5, 1))
+    for board in (keras.callbacks.TensorBoard, PruningSummaries):
+        folder = tmp_path / board.__name__
+        _fit(model, 1, board(str(folder), histogram_freq=1, write_images=True))
+        mask = "prune_low_magnitude_dense/kernel_mask"
+        assert _read(folder / "train", f"{mask}/image") == [0]
+        assert _read(folder / "train", f"{mask}/histogram") == [0]
+
+
 @pytest.mark.parametrize("wrong", ["", None, 3])
 def test_summaries_need_a_folder(wrong: Any) -> None:
     with pytest.raises(ValueError, match="log_dir must be a non-empty string; got log_dir="):

@@ -23,58 +23,63 @@ def _row(own: str = "", others: str = "") -> Row:
     return Row(frozenset(own.split()), frozenset(others.split()))
 
 
-RULES = "schedules sparsity ranking masks patterns allocation registry policies"
-WRAPPED = f"{RULES} constraint variables wrapper"
-ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner prune report"
+RULES = "schedules sparsity ranking masks patterns allocation surgery registry members policies"
+WRAPPED = f"{RULES} constraint variables wrapper weights"
+ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection prune report"
 # All that a command drives.
-BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock folders backend"
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files backend"
 
 TABLE = {
     "schedules": _row(),
     "signals": _row(),
     "lock": _row(),
     "failures": _row(),
-    "folders": _row(),
+    "files": _row(),
     "importing": _row(),
     "backend": _row(),
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
-    "patterns": _row("masks"),
+    "patterns": _row("masks", "numpy"),
     "allocation": _row("ranking", "numpy"),
-    "registry": _row(others="keras"),
-    "policies": _row("registry", "keras"),
+    "surgery": _row(others="keras"),
+    "registry": _row("sparsity", "keras"),
+    "members": _row("sparsity surgery registry", "keras"),
+    "policies": _row("registry members", "keras"),
     "variables": _row("backend", "numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
-    "wrapper": _row(f"{RULES} constraint variables", "numpy keras"),
-    "surgery": _row(others="keras"),
+    "serialization": _row("schedules patterns allocation", "keras"),
+    "wrapper": _row(f"{RULES} constraint variables serialization", "numpy keras"),
+    "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),
-    "shortfall": _row("schedules sparsity constraint cohort"),
+    "shortfall": _row("schedules sparsity cohort"),
     "optimizers": _row(others="keras"),
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
-    "prune": _row(f"{RULES} wrapper surgery pruner", "keras"),
+    "selection": _row(f"{RULES} wrapper", "keras"),
+    "prune": _row(f"{RULES} wrapper selection pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
-    "callbacks": _row("schedules sparsity pruner report", "keras"),
-    "tracking": _row(others="mlflow matplotlib"),
+    "callbacks": _row("schedules sparsity registry wrapper pruner report", "keras"),
+    "tracking": _row("files", "mlflow matplotlib"),
     "training": _row(
-        f"{ENGINE} signals lock callbacks tracking.base", "numpy keras tensorflow rich ml_dtypes"
+        f"{ENGINE} signals lock files callbacks tracking.base",
+        "numpy keras tensorflow rich ml_dtypes",
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),
-    "sensitivity": _row(f"{RULES} wrapper", "numpy keras matplotlib yaml"),
+    "sensitivity": _row(f"{RULES} wrapper weights files", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
-    "settings": _row(others="hydra omegaconf yaml"),
+    "settings": _row("tracking.locations", "hydra omegaconf yaml"),
     "outputs": _row(BELOW, "keras"),
-    "comparison": _row("folders tracking outputs", "matplotlib yaml"),
+    "comparison": _row("files tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),
     "console": _row(f"{BELOW} settings outputs", "rich"),
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} importing settings outputs console builders", "keras tensorflow rich"),
     "preview": _row(f"{BELOW} importing settings outputs console builders", "keras rich"),
     "sweep": _row(
-        "backend folders tracking settings outputs comparison builders", "rich hydra omegaconf"
+        "backend files tracking settings outputs comparison builders", "rich hydra omegaconf"
     ),
-    "sync": _row("folders tracking"),
+    "sync": _row("files tracking"),
     "terminal": _row("signals tracking.locations"),
     "train": _row(
         "failures terminal settings outputs job preview sweep tracking.locations",

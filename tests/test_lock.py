@@ -1,5 +1,7 @@
+import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,3 +64,38 @@ def test_an_error_lets_go(tmp_path: Path) -> None:
         raise RuntimeError
     with sole_use(path):
         pass
+
+
+def failing(*arguments: object, **options: object) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("call", ["unlink", "stat", "fstat", "close"])
+def test_a_lock_that_cannot_be_removed_takes_nothing_with_it(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".lock"
+    with monkeypatch.context() as patch:
+        with sole_use(path):
+            patch.setattr(os, call, failing)
+        done = True
+    assert done
+
+    def end(patch: pytest.MonkeyPatch) -> None:
+        with sole_use(tmp_path / "other"):
+            patch.setattr(os, call, failing)
+            raise SystemExit(143)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ending:
+        end(patch)
+    assert ending.value.code == 143
+
+
+def test_the_lock_of_another_run_is_let_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with sole_use(folder / ".lock"):
+        shutil.rmtree(folder)
+        with sole_use(folder / ".lock"):
+            pass
+        folder.joinpath(".lock").write_text("of another run")
+    assert folder.joinpath(".lock").read_text() == "of another run"

@@ -261,3 +261,36 @@ def test_weights_that_are_not_finite_have_no_magnitude(
     w.ravel()[data.draw(st.integers(0, w.size - 1))] = wrong
     with pytest.raises(FloatingPointError, match="must be finite"):
         masks.magnitudes(path(w))
+
+
+@law
+@given(
+    w=weights(axes=(2, 2)) | weights(axes=(4, 4)),
+    group=st.integers(2, 5),
+    zeros=st.integers(1, 4),
+    path=st.sampled_from([*PATHS.values()]),
+)
+def test_a_pattern_is_found_where_it_was_made(
+    w: np.ndarray, group: int, zeros: int, path: Callable[[Any], Any]
+) -> None:
+    assume(zeros < group)
+    w = np.where(w == 0, 1, w).astype(np.float32)
+    mask = np.asarray(masks.m_by_n_mask(masks.magnitudes(w), zeros, group))
+    pruned = w * mask
+    assert masks.is_pruned_m_by_n(path(pruned), (zeros, group))
+    assert masks.is_pruned_m_by_n(path(np.moveaxis(pruned, -2, -1)), (zeros, group), "C_IN")
+    channels = w.shape[-2]
+    if channels >= group:
+        # One value more in a full group breaks it.
+        first = np.argwhere(mask[..., :group, :] == 0)[0]
+        pruned[tuple(first)] = 1
+        assert not masks.is_pruned_m_by_n(path(pruned), (zeros, group))
+
+
+@pytest.mark.parametrize(
+    "arguments", [(np.ones(4),), (np.ones((2, 2, 2)),), (np.ones((4, 4)), (5, 4)),
+                  (np.ones((4, 4)), (2, 4), "C")],
+)  # fmt: skip
+def test_a_pattern_is_looked_for_in_kernels_only(arguments: Any) -> None:
+    with pytest.raises(ValueError, match="m-by-n sparsity must be looked for in weights with 2"):
+        masks.is_pruned_m_by_n(*arguments)

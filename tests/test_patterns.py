@@ -1,5 +1,6 @@
 """Every pattern of sparsity obeys the same laws; a new one needs a row in BATTERY."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -185,3 +186,22 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], Any], message: st
 def test_an_m_by_n_pattern_survives_its_file() -> None:
     pattern = MByN(1, 3, scheduled=True)
     assert MByN.from_config(pattern.get_config()) == pattern
+
+
+@pytest.mark.parametrize("pair", [np.array([2, 4]), [np.int32(2), np.int64(4)], (2, np.uint8(4))])
+def test_numpy_integers_are_whole_numbers(pair: Any) -> None:
+    assert make_pattern(pair) == Block((2, 4))
+    pattern = make_pattern(sparsity_m_by_n=pair)
+    assert pattern == MByN(*pair) == MByN(2, 4)
+    assert json.dumps(MByN(*pair).get_config())
+    assert hash(pattern) == hash(MByN(2, 4))
+
+
+@pytest.mark.parametrize(
+    "pair", [np.array([2.0, 4.0]), (2, True), (2, 4.0), "24", np.int64(2), {2}]
+)
+def test_other_pairs_are_no_whole_numbers(pair: Any) -> None:
+    with pytest.raises(ValueError, match="block_size must be two whole numbers"):
+        make_pattern(pair)
+    with pytest.raises(ValueError, match="sparsity_m_by_n must be two whole numbers"):
+        make_pattern(sparsity_m_by_n=pair)

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tf_keras
 from keras import layers as L
 from oracle import reference
+from sparse import HALF, check_sparse, train, zeros
 
 from pruneplug import (
     AllOf,
@@ -84,6 +86,18 @@ def test_a_policy_needs_both_methods() -> None:
         Half()
 
 
+def test_any_object_with_the_two_methods_is_a_policy() -> None:
+    class Plain:
+        allow_pruning = OnlyDense.allow_pruning
+        ensure_model_supports_pruning = OnlyDense.ensure_model_supports_pruning
+
+    assert _left_out(_network(), Plain()) == _left_out(_network(), OnlyDense())
+    both = AllOf(Plain(), ByName(exclude="head"))
+    assert set(_left_out(_network(), both)) == {"conv_first", "conv_second", "head"}
+    with pytest.raises(ValueError, match="build it first"):
+        prune_low_magnitude(keras.Sequential([L.Dense(3)]), pruning_policy=Plain())
+
+
 @pytest.mark.parametrize("wrong", ["skip", OnlyDense])
 def test_a_policy_must_be_one(wrong: Any) -> None:
     with pytest.raises(ValueError, match="must be an instance of a PruningPolicy class; got"):
@@ -97,15 +111,6 @@ def test_an_unsupported_layer_is_an_error_unless_it_is_skipped() -> None:
     skipped = _left_out(model, SkipUnsupported())
     assert skipped == {"odd": "not supported: its class is not known to pruneplug"}
     assert not SkipUnsupported().allow_pruning(Odd())
-
-
-def test_unsupported_layers_without_weights_are_reported_too() -> None:
-    class Double(L.Layer):
-        def call(self, x):
-            return x * 2
-
-    pruned = prune_low_magnitude(_network(Double(name="odd")), pruning_policy=SkipUnsupported())
-    assert "odd" in [skipped.layer for skipped in sparsity_report(pruned).skipped]
 
 
 @pytest.mark.parametrize("pattern", [{"block_size": (4, 4)}, {"block_size": (1, 4)}])
@@ -205,6 +210,134 @@ def test_a_combined_policy_asks_each() -> None:
     assert set(_left_out(model, policy)) == {"odd", "head", "conv_first"}
     assert not policy.allow_pruning(L.Dense(2, name="head"))
     assert not policy.allow_pruning(Odd())
+
+
+class Pair(L.Layer):
+    """A layer of one's own that is made of layers."""
+
+    def __init__(self, units: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.left, self.right = L.Dense(units, name="left"), L.Dense(units, name="right")
+
+    def build(self, shape):
+        self.left.build(shape)
+        self.right.build(shape)
+
+    def call(self, x):
+        return self.left(x) + self.right(x)
+
+
+class Body(keras.Model):
+    """A subclassed model of layers, of which one is made of layers."""
+
+    def __init__(self) -> None:
+        super().__init__(name="body")
+        self.first = L.Dense(8, name="first")
+        self.pair = Pair(8, name="pair")
+
+    def call(self, x):
+        return self.pair(self.first(x))
+
+
+def _with_body() -> keras.Model:
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, L.Dense(2, name="head")(Body()(L.Dense(4, name="stem")(inputs))))
+
+
+def _with_body_in_place() -> keras.Model:
+    class Whole(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.body = L.Dense(4, name="stem"), Body()
+            self.head = L.Dense(2, name="head")
+
+        def call(self, x):
+            return self.head(self.body(self.stem(x)))
+
+    model = Whole()
+    model(keras.ops.ones((2, 8)))
+    return model
+
+
+class ByCheck(PruningPolicy):
+    """As a user of TFMOT writes one: for layers of a model."""
+
+    def __init__(self, allow: Callable[[Any], bool]):
+        self.allow_pruning = allow  # type: ignore[method-assign]
+
+    def allow_pruning(self, layer):
+        raise NotImplementedError
+
+    def ensure_model_supports_pruning(self, model):
+        pass
+
+
+SEEN_INSIDE: list[tuple[PruningPolicy, str]] = [
+    (ByName(exclude="first"), "stem left right head"),
+    (ByName("right"), "right"),
+    (ByName("pair"), "left right"),
+    (ByName(exclude=["pair", "stem"]), "first head"),
+    (ByName(["*first", "*/left"]), "first left"),
+    (KeepEndsDense(), "first left right"),
+    (AllOf(KeepEndsDense(), ByName(exclude="left")), "first right"),
+    (MinimumSize(64), "left right"),
+    (MinimumSize(33), "left right"),
+    (ByCheck(lambda layer: layer.name != "first"), "stem left right head"),
+    (ByCheck(lambda layer: not isinstance(layer, Pair)), "stem first head"),
+    (ByCheck(lambda layer: "pair" in layer.name), "left right"),
+]
+
+
+@pytest.mark.parametrize(("policy", "expected"), SEEN_INSIDE)
+@pytest.mark.parametrize("make", [_with_body, _with_body_in_place])
+def test_a_policy_sees_what_models_and_layers_are_made_of(
+    make: Callable[[], keras.Model], policy: PruningPolicy, expected: str
+) -> None:
+    pruned = prune_low_magnitude(make(), HALF, pruning_policy=policy)
+    train(pruned, np.ones((4, 8), "f"), np.ones((4, 2), "f"))
+    check_sparse(pruned)
+    report = sparsity_report(pruned)
+    all_names = {"stem", "first", "left", "right", "head"}
+    assert {weight.name.split("/")[-2] for weight in report.weights} == set(expected.split())
+    layers = {layer.name: layer for layer in pruned._flatten_layers()}
+    dense = {name for name in all_names if zeros(layers[name].kernel) == 0}
+    assert dense == all_names - set(expected.split())
+    named = {skipped.layer.split("/")[-1] for skipped in report.skipped}
+    assert named | ({"left", "right"} if "pair" in named else set()) == dense | (named & {"pair"})
+
+
+def test_a_name_may_be_the_one_in_reports() -> None:
+    pruned = prune_low_magnitude(
+        _with_body(), HALF, pruning_policy=ByName(exclude=["body/first", "body/pair/left"])
+    )
+    assert {skipped.layer for skipped in sparsity_report(pruned).skipped} == {
+        "body/first", "body/pair/left",
+    }  # fmt: skip
+
+
+def test_what_is_unsupported_in_a_layer_is_skipped_alone() -> None:
+    class Several(Pair):
+        def __init__(self, **kwargs: Any):
+            super().__init__(4, **kwargs)
+            self.odd, self.conv = Odd(name="odd"), L.Conv1D(4, 2, padding="same", name="conv")
+
+        def build(self, shape):
+            super().build(shape)
+            self.odd.build((None, 3, 4))
+            self.conv.build((None, 3, 4))
+
+        def call(self, x):
+            return self.conv(self.odd(super().call(x)))
+
+    model = keras.Sequential([keras.Input((3, 8)), Several(name="several")])
+    with pytest.raises(ValueError, match=r"'odd' \(Odd\) cannot be pruned"):
+        prune_low_magnitude(model, HALF)
+    policy = SkipUnsupported()
+    report = sparsity_report(prune_low_magnitude(model, HALF, (2, 2), pruning_policy=policy))
+    assert [w.name for w in report.weights] == ["several/left/kernel", "several/right/kernel"]
+    reasons = {skipped.layer: skipped.reason for skipped in report.skipped}
+    assert "not known" in reasons["several/odd"]
+    assert "Block sparsity must" in reasons["several/conv"]
 
 
 # Models are functions of a Keras, so that both Keras 3 and the reference's can make them.

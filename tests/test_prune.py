@@ -88,16 +88,6 @@ def test_a_list_keeps_what_needs_no_wrapper() -> None:
     train(keras.Sequential(result))
 
 
-def test_what_is_pruned_stays_as_it_is() -> None:
-    wrapped = prune_low_magnitude(L.Dense(3), ConstantSparsity(0.9, 0))
-    assert prune_low_magnitude(wrapped, HALF) is wrapped
-    model = keras.Sequential(
-        [keras.Input((4,)), wrapped, L.Dense(2), L.TimeDistributed(L.Flatten())][:3]
-    )
-    again = prune_low_magnitude(prune_low_magnitude(model, HALF), HALF)
-    assert [layer.pruning_schedule.target for layer in again.layers] == [0.9, 0.5]
-
-
 def test_a_wrapper_inside_another_layer_is_not_pruned_twice() -> None:
     inside = prune_low_magnitude(L.Dense(3), HALF)
     model = keras.Sequential([keras.Input((2, 4)), L.TimeDistributed(inside)])

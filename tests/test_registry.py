@@ -1,5 +1,6 @@
 """Every Keras layer is prunable with known weights, has nothing to prune, or is refused."""
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -170,10 +171,10 @@ def test_a_prunable_layer_is_pruned_trained_and_stripped(name: str) -> None:
 
 
 def _check_names(wrapper: PruneLowMagnitude) -> None:
-    """Assert that masks, thresholds and step have different names, as the h5 format needs."""
+    """Assert that masks, thresholds and steps have different names, as the h5 format needs."""
     own = {id(v) for v in wrapper.layer.variables}
     names = {v.name for v in wrapper.variables if id(v) not in own}
-    assert len(names) == 1 + 2 * len(wrapper.pruning_vars)
+    assert len(names) == 1 + 3 * len(wrapper.pruning_vars)
 
 
 def test_layers_with_nothing_to_prune_are_accepted() -> None:
@@ -292,6 +293,45 @@ def test_a_layer_of_an_unknown_class_is_refused() -> None:
         prune_low_magnitude(model)
 
 
+class Doubled(L.Layer):
+    """Nothing but a function."""
+
+    def call(self, x):
+        return 2 * x
+
+
+class Sampled(L.Layer):
+    """A random state is not a weight."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = keras.random.SeedGenerator(0)
+
+    def build(self, shape):
+        self.units = shape[-1]
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed)
+
+
+@pytest.mark.parametrize("layer_class", [Doubled, Sampled])
+def test_layers_without_weights_need_no_registration(layer_class: Any) -> None:
+    inside = L.Pipeline([layer_class(), L.ReLU()])
+    layers = [keras.Input((3, 6)), layer_class(name="own"), inside, L.Dense(2)]
+    pruned = prune_low_magnitude(keras.Sequential(layers), HALF)
+    train(pruned)
+    check_sparse(pruned)
+    assert isinstance(pruned.layers[0], layer_class)
+    assert sparsity_report(pruned).skipped == ()
+
+
+def test_a_layer_that_is_not_built_may_get_weights() -> None:
+    own, *_ = prune_low_magnitude([Doubled(), L.Dense(2)], HALF)
+    assert isinstance(own, Doubled)
+    with pytest.raises(ValueError, match=r"'own' .* not known to pruneplug, and it is not built"):
+        prune_low_magnitude([Sampled(name="own"), L.Dense(2)], HALF)
+
+
 def test_an_unknown_layer_inside_another_is_named() -> None:
     layer = L.TimeDistributed(Unknown(name="mine"), name="outer")
     with pytest.raises(ValueError, match=r"'outer' .*: in 'mine' \(Unknown\) inside it, its class"):
@@ -397,3 +437,57 @@ def test_names_of_weights_stay_apart() -> None:
     assert [name for name, _ in registry.prunable_weights(_built(Twice(), (None, 4)))] == [
         "kernel", "kernel_1",
     ]  # fmt: skip
+
+
+def test_a_wrapped_layer_answers_and_stays_what_it_is() -> None:
+    for make in (
+        lambda: L.Dense(3),
+        lambda: L.LSTM(3),
+        lambda: L.Bidirectional(L.GRU(2)),
+        lambda: L.RNN([L.LSTMCell(2), L.GRUCell(2)]),
+    ):
+        layer, untouched = make(), make()
+        wrapper = PruneLowMagnitude(layer)
+        assert layer.get_prunable_weights() == []  # not built yet
+        for built in (layer, untouched):
+            built.build((None, 5, 4))
+        names = [name for name, _ in registry.prunable_weights(layer)]
+        # It is asked by its class as before, not by its answer.
+        assert names == [name for name, _ in registry.prunable_weights(untouched)]
+        assert [id(w) for w in layer.get_prunable_weights()] == [
+            id(w) for _, w in registry.prunable_weights(layer)
+        ]
+        assert not hasattr(untouched, "get_prunable_weights")
+        assert not hasattr(type(layer)(**_arguments(layer)), "get_prunable_weights")
+        assert PruneLowMagnitude(layer, name="again").weight_names == names
+        assert wrapper.layer is layer
+
+
+def _arguments(layer: Any) -> dict[str, Any]:
+    config = keras.saving.serialize_keras_object(layer)
+    loaded = keras.saving.deserialize_keras_object(config)
+    assert not hasattr(loaded, "get_prunable_weights")
+    kinds = {L.Dense: {"units": 3}, L.LSTM: {"units": 3}, L.RNN: {"cell": L.GRUCell(2)}}
+    return kinds.get(type(layer), {"layer": L.GRU(2)})
+
+
+def test_copies_of_a_wrapped_layer_answer_for_themselves() -> None:
+    layer = L.Dense(3)
+    PruneLowMagnitude(layer).build((None, 4))
+    deep = copy.deepcopy(layer)  # made anew by Keras, and not wrapped
+    assert not hasattr(deep, "get_prunable_weights")
+    model = keras.Sequential([keras.Input((4,)), L.Dense(3)])
+    clone = keras.models.clone_model(prune_low_magnitude(model))
+    inner = clone.layers[0].layer
+    assert inner.get_prunable_weights()[0] is inner.kernel
+
+
+def test_a_subclass_that_names_its_own_is_asked_even_after_its_parent_was_wrapped() -> None:
+    class Both(L.Dense):
+        def get_prunable_weights(self):
+            return [self.kernel, self.bias]
+
+    PruneLowMagnitude(L.Dense(3))
+    layer = Both(3)
+    layer.build((None, 4))
+    assert PruneLowMagnitude(layer).weight_names == ["kernel", "bias"]

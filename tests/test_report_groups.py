@@ -4,17 +4,21 @@ import csv
 import io
 import json
 import math
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from pruneplug.comparison import read_runs, write_report
 from pruneplug.comparison.groups import compare
 from pruneplug.comparison.runs import Run
 from pruneplug.comparison.tables import ranking, readable, verdict
+from pruneplug.report.__main__ import show
 from pruneplug.tracking import Journal
+from pruneplug.tracking.pictures import final_sparsity
 
 
 def run(accuracy: float, sparsity: float, **settings: Any) -> Run:
@@ -156,6 +160,61 @@ def test_a_broken_file_is_named(name: str, content: str, message: str, tmp_path:
     (write_run(tmp_path / "run") / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_runs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("summary.json", b'{"steps": 12, "metr'),
+        ("summary.json", b""),
+        ("summary.json", b"\xff\xfe"),
+        ("summary.json", b'{"metrics": {"val_accuracy": "0.9"}, "sparsity": 1, "size": {}}'),
+        ("summary.json", b'{"metrics": [], "sparsity": {}, "size": {}}'),
+        ("config.yaml", b"sparsity: 0.5\nseed: x\n"),
+        ("config.yaml", b"sparsity: many\n"),
+        ("config.yaml", b"\xff"),
+        ("config.yaml", b"[" * 5000),
+    ],
+)
+def test_a_damaged_run_costs_itself_alone(name: str, content: bytes, tmp_path: Path) -> None:
+    for number in range(3):
+        write_run(tmp_path / "runs" / f"{number}_job", seed=number)
+    (tmp_path / "runs" / "1_job" / name).write_bytes(content)
+    runs, missing = read_runs(tmp_path / "runs")
+    assert [run.seed for run in runs] == [0, 2]
+    (said,) = missing
+    assert said.startswith("1_job (")
+    assert name in said
+    report = write_report(runs, missing, "", tmp_path / "report")
+    assert f"Not finished, and not in here: {said}." in report.notes
+
+
+def test_a_diverged_group_is_on_no_front() -> None:
+    comparison = compare([run(math.nan, 0.9), run(0.9, 0.5), run(math.nan, 0.0)])
+    assert [group.settings["sparsity"] for group in comparison.front] == [0.5]
+    assert comparison.baseline is None
+
+
+NAMES = ["$\\frac{$", "$x$", "[/y]", "[red]", "a_$b", "\\", "%s{0}", "=1+1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_shown_as_it_is(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = []
+    for accuracy, setting in ((0.9, name), (0.8, "other")):
+        one = run(accuracy, 0.5, **{"model.path": setting})
+        curves = {f"{name}/kernel": [(1, 0.0), (9, 0.5)], "total": [(9, 0.5)]}
+        layers = {f"{name}/kernel": one.layers["dense/kernel"]}
+        runs.append(Run(name, one.settings, one.measured, layers, curves))
+    report = write_report(runs, [name], name, tmp_path / "report")
+    show(report, Console(width=200))
+    assert name in capsys.readouterr().out
+    assert escape(name) in report.page.read_text()
+    final_sparsity([{"name": name, "sparsity": 0.5, "target": 0.5}], tmp_path / "final.png")
+    cells = (tmp_path / "report" / "layers.csv").read_text()
+    assert ("'=1+1" in cells) == (name == "=1+1")
 
 
 def test_the_page_needs_no_other_file(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pruneplug.settings import (
 from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
 from pruneplug.settings.run import SCHEMAS
+from pruneplug.settings.wording import override
 
 CONF = Path(__file__).parents[1] / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if "hydra" not in path.parts)
@@ -204,3 +205,14 @@ def test_help_knows_the_configs_of_a_further_folder(tmp_path: Path) -> None:
     line = CommandLine.parse(["--help", "--config-dir", str(tmp_path), "experiment=mine"])
     text = help_text(line)
     assert "\nsparsity: 0.6\n" in text
+
+
+NAMES = [
+    'a"b', "a'b", "a\\b", 'a\\"b', "a\\", "a\\\\", 'a\\\\"', "a,b=c", "a${x}b", "a\\${x}", "a$b",
+    "{[(", "a b", "~#%:", "null", "1", "é",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_override_is_read_back_as_it_was_meant(name: str) -> None:
+    assert settings(override("tracking.experiment", name)).tracking.experiment == name

@@ -55,6 +55,29 @@ def test_an_interrupt_stays_a_keyboard_interrupt() -> None:
         stop.pass_on()
 
 
+def test_what_the_handler_before_has_set_stands() -> None:
+    """A command's first signal makes its second one end the process at once."""
+    codes: list[int] = []
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: codes.append(number))
+        raise SystemExit(143)
+
+    def stopped() -> None:
+        with StopSignals() as stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+            stop.pass_on()
+
+    before = signal.signal(signal.SIGTERM, first)
+    try:
+        with pytest.raises(SystemExit):
+            stopped()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert codes == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_nothing_happens_on_another_thread() -> None:
     seen: list[object] = []
 

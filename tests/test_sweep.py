@@ -293,6 +293,49 @@ def test_a_torn_record_counts_as_not_begun(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "record",
+    [
+        '{"number": "1", "overrides": "", "config_hash": null}',
+        '{"number": 1, "overrides": null, "config_hash": null}',
+        '{"number": 1, "overrides": "", "config_hash": null, "code": "0"}',
+        "[1]",
+        "[" + "[" * 100_000,
+    ],
+)
+def test_a_damaged_record_counts_as_not_begun(record: str, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(record)
+    (tmp_path / "0").mkdir()
+    JobRecord(tmp_path / "0", 0, "seed=0", "abc").write()
+    assert [record.number for record in read_records(tmp_path)] == [0]
+
+
+def test_a_damaged_summary_costs_its_job_alone(
+    tmp_path: Path, tiny: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*tiny, "tracking=journal", "sparsity=0.5,0.8"]
+    assert run_command(tmp_path, *arguments) == 0
+    done, torn = (record.folder for record in read_records(tmp_path / "sweep"))
+    good = (torn / "summary.json").read_bytes()
+    (torn / "summary.json").write_bytes(good[:-20])
+    models = [(folder / "model.keras").stat().st_mtime_ns for folder in (done, torn)]
+    capfd.readouterr()
+    assert [record.status for record in read_records(tmp_path / "sweep")] == [
+        "done",
+        "not finished",
+    ]
+    assert run_command(tmp_path, *arguments) == 0
+    captured = capfd.readouterr()
+    assert f"Job 1 counts as not finished: {torn / 'summary.json'} must be readable" in captured.err
+    assert captured.err.count("was finished before") == 1
+    assert "Traceback" not in captured.err
+    again = [(folder / "model.keras").stat().st_mtime_ns for folder in (done, torn)]
+    assert again[0] == models[0]
+    assert again[1] > models[1]
+    assert (torn / "summary.json").read_bytes() == good
+    assert [row["status"] for row in table(tmp_path / "sweep")] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
     ("words", "same"),
     [
         ("sparsity=0", True),

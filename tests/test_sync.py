@@ -122,8 +122,70 @@ def test_a_mistake_is_one_message(
     assert part in capsys.readouterr().err
 
 
+def test_a_damaged_journal_is_named_and_all_the_rest_arrives(
+    tmp_path: Path, sqlite_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {"name": "damaged"})
+    for step in range(10):
+        journal.log_metrics({"loss": 1.0}, step)
+    journal.finish("FINISHED")
+    data = journal.path.read_bytes()
+    place = data.index(b'"step": 5')
+    journal.path.write_bytes(data[:place] + b"X" + data[place + 1 :])
+    for _ in range(2):
+        assert sync.main(["--uri", sqlite_uri, str(tmp_path)]) == 1
+        said = capsys.readouterr().out
+        assert "1 line is damaged, the first before byte" in said
+        assert "0 of 1 runs are in MLflow completely" in said
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    (run,) = client.search_runs(
+        [client.get_experiment_by_name("pruneplug").experiment_id], "tags.name = 'damaged'"
+    )
+    assert [step for _, step in tracked(client, run.info.run_id)] == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert run.info.status == "FINISHED"
+
+
+def test_what_is_in_the_trash_is_said_to_be_there(
+    tmp_path: Path, sqlite_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {"name": "trashed"})
+    assert sync.main(["--uri", sqlite_uri, str(tmp_path)]) == 0
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    experiments = [client.get_experiment_by_name("pruneplug").experiment_id]
+    (run,) = client.search_runs(experiments, "tags.name = 'trashed'")
+    client.delete_run(run.info.run_id)
+    journal.log_metrics({"loss": 1.0}, 0)
+    capsys.readouterr()
+    for _ in range(2):
+        assert sync.main(["--uri", sqlite_uri, str(tmp_path)]) == 1
+        said = capsys.readouterr().out
+        assert "has not got everything: the run" in said
+        assert f"mlflow runs restore --run-id {run.info.run_id}" in said
+    client.restore_run(run.info.run_id)
+    assert sync.main(["--uri", sqlite_uri, str(tmp_path)]) == 0
+    assert "sent 1 points" in capsys.readouterr().out
+    assert tracked(client, run.info.run_id) == [("loss", 0)]
+
+
+def test_a_store_that_cannot_be_asked_is_not_said_to_have_everything(
+    tmp_path: Path, sqlite_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {})
+    assert sync.main(["--uri", sqlite_uri, str(tmp_path)]) == 0
+    sent = journal.path.with_name("journal.jsonl.sent")
+    sent.write_text(sent.read_text().replace(sqlite_uri, "http://127.0.0.1:9"))
+    capsys.readouterr()
+    assert sync.main(["--uri", "http://127.0.0.1:9", str(tmp_path)]) == 1
+    assert "cannot be asked whether it still has everything" in capsys.readouterr().out
+
+
 def test_a_password_is_not_looked_for_in_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.start({}, {}, {"uri": redact("http://me:secret@host:5000")})
     assert sync.address(journal.path, None) == "http://host:5000"
     assert sync.address(journal.path, "http://other:1") == "http://other:1"
+    with pytest.raises(ValueError, match="must hold no address with a password"):
+        sync.address(journal.path, "http://me:secret@host:5000")

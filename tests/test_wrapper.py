@@ -8,7 +8,13 @@ import pytest
 from keras import layers as L
 from sparse import HALF, check_sparse, dense_model, masks, train
 
-from pruneplug import ConstantSparsity, PruneLowMagnitude, prune_low_magnitude
+from pruneplug import (
+    ConstantSparsity,
+    GlobalAllocation,
+    PruneLowMagnitude,
+    UniformAllocation,
+    prune_low_magnitude,
+)
 from pruneplug.constraint import MaskConstraint
 from pruneplug.wrapper import pruned_layers
 
@@ -41,7 +47,7 @@ def test_the_references_attributes_are_there() -> None:
 def test_masks_do_not_train_and_layers_stay_what_they_are() -> None:
     wrapper = _built(L.Dense(4, activation="relu"), (None, 6))
     assert wrapper.trainable_variables == wrapper.layer.trainable_variables
-    assert len(wrapper.non_trainable_variables) == 3
+    assert len(wrapper.non_trainable_variables) == 4
     assert wrapper.layer.get_config()["kernel_constraint"] is None
     assert isinstance(wrapper.layer.kernel.constraint, MaskConstraint)
     assert wrapper.layer.bias.constraint is None
@@ -151,3 +157,67 @@ def test_a_built_wrapper_is_built_again_from_its_configuration() -> None:
     later = PruneLowMagnitude(L.Dense(4))
     later.build_from_config({"input_shape": (None, 6)})
     assert later.pruning_vars[0][1].shape == (6, 4)
+
+
+@keras.saving.register_keras_serializable("test_wrapper")
+class Doubled(L.Layer):
+    """Without weights, which only the built layer shows."""
+
+    def build(self, shape: Any) -> None:
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return 2 * x
+
+
+@keras.saving.register_keras_serializable("test_wrapper")
+class Pair(L.Layer):
+    def __init__(self, name: str = "pair", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.left, self.right, self.double = L.Dense(6), L.Dense(6), Doubled()
+
+    def build(self, shape: Any) -> None:
+        for layer in (self.left, self.right, self.double):
+            layer.build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.double(self.left(x) + self.right(x))
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        (None, ["left/kernel", "right/kernel"]),
+        (["right"], ["right/kernel"]),
+        (["left/kernel"], ["left/kernel"]),
+    ],
+)
+def test_the_weights_that_are_pruned_can_be_named_and_stay_so(
+    only: list[str] | None, names: list[str], tmp_path: Any
+) -> None:
+    pair = Pair()
+    pair.build((None, 8))
+    wrapper = PruneLowMagnitude(pair, HALF, weight_names=only)
+    assert wrapper.weight_names == names
+    model = keras.Sequential([keras.Input((8,)), wrapper])
+    train(model)
+    check_sparse(model)
+    model.save(tmp_path / "model.keras")
+    for other in (
+        keras.models.load_model(tmp_path / "model.keras"),
+        keras.models.clone_model(model),
+    ):
+        assert other.layers[0].weight_names == names
+        train(other)
+        check_sparse(other)
+
+
+def test_a_named_weight_must_be_there() -> None:
+    with pytest.raises(ValueError, match=r"'pair' \(Pair\) must hold a weight 'rihgt'"):
+        _built(Pair(), (None, 8), weight_names=["left", "rihgt"])
+
+
+def test_an_allocation_without_effect_is_refused() -> None:
+    PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=UniformAllocation())
+    with pytest.raises(ValueError, match="allocation must be left out with m-by-n sparsity"):
+        PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=GlobalAllocation())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from pruneplug.allocation import (
@@ -15,7 +14,7 @@ from pruneplug.allocation import (
     Prunable,
     UniformAllocation,
 )
-from pruneplug.schedules import PruningSchedule
+from pruneplug.schedules import FieldSchedule
 from pruneplug.settings import Settings, options
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
 }
 
 
-def prune(settings: Settings, dense: keras.Model, schedule: PruningSchedule) -> keras.Model:
+def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> keras.Model:
     """Return the model to train, which shares its weights with the dense one.
 
     Raises:
@@ -58,7 +57,6 @@ def prune(settings: Settings, dense: keras.Model, schedule: PruningSchedule) -> 
         allocation=allocation,
     )
     weights = candidates(pruned)
-    _check_overrides(allocation, [weight.name for weight in weights])
     if weights:
         _tell_reach(_reach(weights, allocation, schedule.target), schedule.target)
     elif schedule.target:
@@ -80,23 +78,8 @@ def build_policy(settings: Settings) -> PruningPolicy:
     return build[settings.policy.name](**options(settings.policy))
 
 
-def _check_overrides(allocation: Allocation, names: Sequence[str]) -> None:
-    """Refuse before training what matches nothing."""
-    matchable = {*names, *(name.partition("/")[0] for name in names)}
-    for pattern in allocation.overrides:
-        if not any(fnmatchcase(name, pattern) for name in matchable):
-            raise ValueError(
-                f"allocation.overrides must name pruned layers or weights; got {pattern!r}, and "
-                f"the weights are {', '.join(names)}."
-            )
-
-
 def _reach(weights: Sequence[Candidate], allocation: Allocation, final: float) -> float:
-    """Return the total sparsity of the masks to `final` of the weights as they are.
-
-    Raises:
-        ValueError: What would be refused at the last update: overrides that leave no room.
-    """
+    """Return the total sparsity of the masks to `final` of the weights as they are."""
     from pruneplug import masks, variables
 
     shapes = [tuple(weight.variable.shape) for weight in weights]

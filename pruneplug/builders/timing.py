@@ -9,11 +9,11 @@ from pruneplug.schedules import (
     ConstantSparsity,
     CosineSparsity,
     ExponentialSparsity,
+    FieldSchedule,
     LinearSparsity,
     MultiStepSparsity,
     OneShotSparsity,
     PolynomialDecay,
-    PruningSchedule,
 )
 from pruneplug.settings import Settings
 from pruneplug.settings.pruning import (
@@ -25,7 +25,7 @@ from pruneplug.settings.pruning import (
     TimedSettings,
 )
 
-RAMPS: dict[str, Callable[..., PruningSchedule]] = {
+RAMPS: dict[str, Callable[..., FieldSchedule]] = {
     "linear": LinearSparsity,
     "exponential": ExponentialSparsity,
     "cosine": CosineSparsity,
@@ -37,7 +37,7 @@ AUTOMATIC_UPDATES = 50
 LONGEST_PAUSE = 100
 
 
-def build_schedule(settings: Settings, planned: int) -> PruningSchedule:
+def build_schedule(settings: Settings, planned: int) -> FieldSchedule:
     """Build the schedule, fractions turned into steps.
 
     Args:
@@ -50,7 +50,7 @@ def build_schedule(settings: Settings, planned: int) -> PruningSchedule:
     return make_schedule(settings.schedule, final_sparsity(settings), planned)
 
 
-def make_schedule(timing: ScheduleSettings, final: float, planned: int) -> PruningSchedule:
+def make_schedule(timing: ScheduleSettings, final: float, planned: int) -> FieldSchedule:
     """Build a schedule from its own settings, e.g. those of another app.
 
     Args:
@@ -85,7 +85,7 @@ def final_sparsity(settings: Settings) -> float:
     return min(settings.sparsity, zeros / group)
 
 
-def _schedule(timing: ScheduleSettings, final: float, planned: int) -> PruningSchedule:
+def _schedule(timing: ScheduleSettings, final: float, planned: int) -> FieldSchedule:
     if isinstance(timing, OneShotSettings):
         _tell_first_step("step", timing.step)
         return OneShotSparsity(final, _as_step(timing.step, planned))
@@ -135,7 +135,7 @@ def _span(timing: TimedSettings, planned: int) -> tuple[int, int]:
     return begin, end
 
 
-def _in_steps(schedule: PruningSchedule) -> dict[str, object]:
+def _in_steps(schedule: FieldSchedule) -> dict[str, object]:
     """Return the points of a schedule by their names in the settings."""
     names = {"begin_step": "begin", "end_step": "end", "frequency": "frequency"}
     config = schedule.get_config()

@@ -73,12 +73,16 @@ class Comparison:
 
     @property
     def baseline(self) -> Group | None:
-        """The best group without pruning."""
-        return next((group for group in self.groups if group.dense), None)
+        """The best group without pruning; one whose accuracy is no number is none."""
+        known = (group for group in self.groups if not math.isnan(_mean(group, VALIDATION)))
+        return next((group for group in known if group.dense), None)
 
     @property
     def front(self) -> tuple[Group, ...]:
-        """The Pareto front: groups that no other beats in both sparsity and accuracy."""
+        """The Pareto front: groups that no other beats in both sparsity and accuracy.
+
+        A diverged one, whose accuracy is no number, has no place there.
+        """
         # Rounding to whole weights and blocks makes no sparsity better than another.
         sparsities = [round(_mean(group, SPARSITY), 3) for group in self.groups]
         accuracies = [_mean(group, VALIDATION) for group in self.groups]
@@ -86,7 +90,7 @@ class Comparison:
         return tuple(
             group
             for group, point in zip(self.groups, points, strict=True)
-            if not any(_beats(other, point) for other in points)
+            if not any(map(math.isnan, point)) and not any(_beats(other, point) for other in points)
         )
 
     def drop(self, group: Group) -> float:

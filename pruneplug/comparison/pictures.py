@@ -17,11 +17,14 @@ from pruneplug.comparison.groups import SPARSITY, Comparison, Group
 from pruneplug.comparison.runs import TEST, VALIDATION
 
 _DPI = 120
+# Dollar signs in names and settings are no formulas.
+_AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#bbbbbb")
 _FRONT, _DENSE = "#f2c14e", "#444444"
 _LEGEND_GROUPS = 24
 
 
+@_AS_IT_IS
 def accuracy_against_sparsity(comparison: Comparison, png: Path) -> None:
     """Draw what pruning costs: accuracy of each group over its sparsity.
 
@@ -45,6 +48,7 @@ def accuracy_against_sparsity(comparison: Comparison, png: Path) -> None:
     figure.savefig(png, dpi=_DPI)
 
 
+@_AS_IT_IS
 def layer_curves(comparison: Comparison, png: Path) -> None:
     """Draw the sparsity of each weight in training, all runs in one field for each weight."""
     groups = _by_sparsity(comparison)
@@ -65,6 +69,7 @@ def layer_curves(comparison: Comparison, png: Path) -> None:
     figure.savefig(png, dpi=_DPI)
 
 
+@_AS_IT_IS
 def sizes(comparison: Comparison, png: Path) -> None:
     """Draw the bytes of each group's model, compressed, beside those of the dense file."""
     groups = _by_sparsity(comparison)

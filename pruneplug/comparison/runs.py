@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pruneplug.folders import find_files
-from pruneplug.outputs import CONFIG, JOURNAL, SUMMARY
+from pruneplug.files import find_files
+from pruneplug.outputs import CONFIG, JOURNAL, SUMMARY, read_summary
 from pruneplug.tracking.pictures import Curve, read_curves
 
 VALIDATION, TEST = "val_accuracy", "test_accuracy"
@@ -49,11 +49,11 @@ def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
         folder: A run's own folder counts too.
 
     Returns:
-        The runs in order of their folders, and the names of those that have not finished.
+        The runs in order of their folders, and the names of those that have not finished or whose
+        files are damaged, with what is wrong.
 
     Raises:
-        OSError: If a file cannot be read.
-        ValueError: If no run has finished there, or a file is not what a run writes.
+        ValueError: If no run has finished there, or none of them can be read.
     """
     folders = sorted({path.parent for path in find_files(folder, SUMMARY)}, key=_natural)
     begun = {path.parent for path in find_files(folder, CONFIG)}
@@ -65,8 +65,34 @@ def read_runs(folder: Path) -> tuple[list[Run], list[str]]:
     unfinished = [
         path for path in begun - set(folders) if not any(path in other.parents for other in folders)
     ]
-    runs = [read_run(path, _name(path, folder), _curves(path)) for path in folders]
-    return runs, [_name(path, folder) for path in sorted(unfinished, key=_natural)]
+    named = [(_name(path, folder), path) for path in folders]
+    runs, damaged = read_each((name, partial(_read_here, path, name)) for name, path in named)
+    names = [_name(path, folder) for path in sorted(unfinished, key=_natural)]
+    return runs, names + damaged
+
+
+def read_each(readers: Iterable[tuple[str, Callable[[], Run]]]) -> tuple[list[Run], list[str]]:
+    """Read runs; one that is damaged costs itself alone.
+
+    Args:
+        readers: Name of each run, and what reads it.
+
+    Returns:
+        The runs, and the names of the damaged ones with what is wrong.
+
+    Raises:
+        ValueError: If all are damaged.
+    """
+    runs: list[Run] = []
+    damaged: list[str] = []
+    for name, read in readers:
+        try:
+            runs.append(read())
+        except (OSError, ValueError) as error:
+            damaged.append(f"{name} ({error} Run it again)")
+    if damaged and not runs:
+        raise ValueError(f"No run can be read: {', '.join(damaged)}.")
+    return runs, damaged
 
 
 def read_run(folder: Path, name: str, curves: Mapping[str, Curve]) -> Run:
@@ -81,29 +107,25 @@ def read_run(folder: Path, name: str, curves: Mapping[str, Curve]) -> Run:
         OSError: If a file cannot be read.
         ValueError: If a file is not what a run writes.
     """
-    summary = _parse(folder / SUMMARY)
-    settings = _parse(folder / CONFIG)
-    try:
-        measured = {**summary["metrics"], **summary["size"]}
-        measured["sparsity"] = summary["sparsity"]["total"]
-        layers = summary["sparsity"]["layers"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / SUMMARY} must be a run's summary; got no {error}. Run it again."
-        ) from error
-    return Run(name, _flatten(settings), measured, layers, curves)
+    summary = read_summary(folder)
+    measured = {**summary["metrics"], **summary["size"], "sparsity": summary["sparsity"]["total"]}
+    settings = _read_settings(folder / CONFIG)
+    return Run(name, settings, measured, summary["sparsity"]["layers"], curves)
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} must be readable; got {reason}. Run it again.") from error
+        raise ValueError(f"{path} must be readable; got {reason}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must map names to values; got {content!r}. Run it again.")
-    return content
+        raise ValueError(f"{path} must map names to values; got {str(content)[:80]!r}.")
+    settings = _flatten(content)
+    for name in ("seed", "sparsity"):
+        if not isinstance(settings.get(name, 0), int | float):
+            raise ValueError(f"{path} must hold a number; got {name}={settings[name]!r}.")
+    return settings
 
 
 def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,9 +138,9 @@ def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _curves(folder: Path) -> Mapping[str, Curve]:
+def _read_here(folder: Path, name: str) -> Run:
     journal = folder / JOURNAL
-    return read_curves(journal) if journal.exists() else {}
+    return read_run(folder, name, read_curves(journal) if journal.exists() else {})
 
 
 def _name(path: Path, top: Path) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pruneplug.comparison.groups import SPARSITY, Comparison, Group, as_text
 from pruneplug.comparison.runs import TEST, VALIDATION, Run
-
-Row = Mapping[str, Any]
 
 _MEASURED = (VALIDATION, TEST, SPARSITY, "gzip_bytes", "stripped_bytes", "dense_bytes")
 # With less than this lost, pruning counts as free of cost.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pruneplug.comparison import pictures
 from pruneplug.comparison.groups import Comparison, compare
 from pruneplug.comparison.page import page
 from pruneplug.comparison.runs import Run
 from pruneplug.comparison.tables import layers_table, ranking, readable, runs_table, verdict
+from pruneplug.files import replacing, write_csv, write_text
 
 PAGE = "report.html"
 TABLES = ("ranking.csv", "runs.csv", "layers.csv")
@@ -31,11 +30,13 @@ class Report:
         folder: Holds `report.html`, and its tables and pictures as files.
         verdict: The answer in a sentence.
         rows: The ranking as text, the best first.
+        notes: What else is to be known.
     """
 
     folder: Path
     verdict: str
     rows: Sequence[Mapping[str, str]]
+    notes: Sequence[str]
 
     @property
     def page(self) -> Path:
@@ -50,7 +51,7 @@ def write_report(
 
     Args:
         runs: At least one.
-        unfinished: Names of the runs that are missing.
+        unfinished: Names of the runs that are missing, perhaps with what is wrong.
         source: Where the runs were read.
         folder: Made if it does not exist; files of an earlier report are replaced.
 
@@ -61,26 +62,20 @@ def write_report(
     comparison = compare(runs)
     tables = (ranking(comparison), runs_table(runs), layers_table(runs))
     for name, rows in zip(TABLES, tables, strict=True):
-        _write_csv(folder / name, rows)
+        columns = dict.fromkeys(column for row in rows for column in row)
+        write_csv(folder / name, list(columns), rows)
     _draw(comparison, folder)
-    report = Report(folder, verdict(comparison), readable(comparison))
-    figures = {heading: folder / name for name, heading in PICTURES.items()}
     notes = [f"Not finished, and not in here: {', '.join(unfinished)}."] if unfinished else []
+    report = Report(folder, verdict(comparison), readable(comparison), notes)
+    figures = {heading: folder / name for name, heading in PICTURES.items()}
     title = f"Comparison of {len(runs)} run{'s' if len(runs) != 1 else ''}"
     text = page(title, source, report.verdict, report.rows, figures, notes)
-    report.page.write_text(text, encoding="utf-8")
+    write_text(report.page, text)
     return report
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
     draw = (pictures.accuracy_against_sparsity, pictures.sizes, pictures.layer_curves)
     for name, function in zip(PICTURES, draw, strict=True):
-        function(comparison, folder / name)
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        columns = dict.fromkeys(name for row in rows for name in row)
-        table = csv.DictWriter(file, list(columns))
-        table.writeheader()
-        table.writerows(rows)
+        with replacing(folder / name) as png:
+            function(comparison, png)

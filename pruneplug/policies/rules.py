@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import keras
 
-from pruneplug import registry
+from pruneplug import members, registry
 from pruneplug.policies.base import PruningPolicy
 
 
@@ -45,7 +45,7 @@ class SkipUnsupported(_Rule):
 
 
 class ByName(_Rule):
-    """Prunes layers by their names.
+    """Prunes layers by their names, or by that of a model or layer of one's own they are part of.
 
     Args:
         only: Patterns as in a shell ("conv*"); one must match for a layer to be pruned.
@@ -66,21 +66,37 @@ class ByName(_Rule):
 
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
         """Raise ValueError when a pattern matches no layer: it may be misspelt."""
-        names = [layer.name for layer in registry.member_layers(model)]
+        names = list(dict.fromkeys(x for part in members.model_parts(model) for x in _names(part)))
         for pattern in (*self.only, *self.exclude):
-            if not any(fnmatchcase(name, pattern) for name in names):
+            if not _matches(names, pattern):
                 raise ValueError(
                     f"A name pattern must match a layer of model '{model.name}'; "
                     f"got {pattern!r}, and the layers are {', '.join(names)}."
                 )
 
+    def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
+        """Return why this layer of the model is left out, or None when it may be pruned."""
+        return self._match(_names(members.part_of(model, layer)))
+
     def _reason(self, layer: keras.layers.Layer) -> str | None:
+        return self._match([layer.name])
+
+    def _match(self, names: Sequence[str]) -> str | None:
         for pattern in self.exclude:
-            if fnmatchcase(layer.name, pattern):
+            if _matches(names, pattern):
                 return f"its name is excluded by {pattern!r}"
-        if any(fnmatchcase(layer.name, pattern) for pattern in self.only):
+        if any(_matches(names, pattern) for pattern in self.only):
             return None
         return f"its name matches none of {', '.join(map(repr, self.only))}"
+
+
+def _names(part: members.Part) -> list[str]:
+    """Return what a part may be called: as a layer is in the model, or as reports do."""
+    return [part.member, part.name, *(layer.name for layer in part.layers)]
+
+
+def _matches(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 class MinimumSize(_Rule):
@@ -133,8 +149,8 @@ class KeepEndsDense(_Rule):
 
     def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
         """Return why this layer of the model is left out, or None when it may be pruned."""
-        layers = list(registry.member_layers(model))
-        ends = [(self.first, "first", layers), (self.last, "last", reversed(layers))]
+        parts = [part.layer for part in members.model_parts(model)]
+        ends = [(self.first, "first", parts), (self.last, "last", reversed(parts))]
         for wanted, name, candidates in ends:
             if wanted and layer is next(filter(registry.has_prunable_weights, candidates), None):
                 return f"it is the {name} layer that could be pruned"

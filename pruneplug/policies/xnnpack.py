@@ -59,23 +59,10 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
 
 
 class _Graph:
-    """The operations of a model and how they are connected."""
+    """The operations of a model, of nested ones too, and how they are connected."""
 
     def __init__(self, model: keras.Model):
-        functional = getattr(model, "_functional", model)
-        if not model.built or not hasattr(functional, "_nodes_by_depth"):
-            raise ValueError(
-                f"Model '{model.name}' ({type(model).__name__}) must be a built Sequential or "
-                "Functional model to be checked for XNNPACK."
-            )
-        self._links = [
-            (parent.operation, node.operation)
-            for nodes in functional._nodes_by_depth.values()
-            for node in nodes
-            for parent in node.parent_nodes
-        ]
-        self.inputs = [tensor._keras_history.operation for tensor in functional.inputs]
-        self.outputs = [tensor._keras_history.operation for tensor in functional.outputs]
+        self.inputs, self.outputs, self._links = _unfold(model)
 
     def producers(self, operation: Any) -> list[Any]:
         return [parent for parent, child in self._links if child is operation]
@@ -140,6 +127,43 @@ class _Graph:
         # "valid" after padding by half the kernel.
         margin = layer.kernel_size[0] // 2
         return bool(layer.strides in ((1, 1), (2, 2)) and self._zero_padding(layer) == margin)
+
+
+def _unfold(model: keras.Model) -> tuple[list[Any], list[Any], list[tuple[Any, Any]]]:
+    """Return the inputs, outputs and (producer, consumer) pairs among a model's operations.
+
+    Those of nested models stand in their place, and lead past the inputs that these have.
+    """
+    functional = getattr(model, "_functional", model)
+    if not model.built or not hasattr(functional, "_nodes_by_depth"):
+        raise ValueError(
+            f"Model '{model.name}' ({type(model).__name__}) must be a built Sequential or "
+            "Functional model to be checked for XNNPACK."
+        )
+    links = [
+        (parent.operation, node.operation)
+        for nodes in functional._nodes_by_depth.values()
+        for node in nodes
+        for parent in node.parent_nodes
+    ]
+    outputs = [tensor._keras_history.operation for tensor in functional.outputs]
+    for nested in {x for link in links for x in link if isinstance(x, keras.Model)}:
+        inner_inputs, inner_outputs, inner = _unfold(nested)
+        firsts = [child for parent, child in inner if parent in inner_inputs]
+        into = [(parent, first) for parent, child in links if child is nested for first in firsts]
+        outputs = [x for out in outputs for x in (inner_outputs if out is nested else [out])]
+        links = [
+            *(
+                (last, child)
+                for parent, child in links
+                if parent is nested
+                for last in inner_outputs
+            ),
+            *into,
+            *(link for link in inner if link[0] not in inner_inputs),
+            *(link for link in links if nested not in link),
+        ]
+    return [tensor._keras_history.operation for tensor in functional.inputs], outputs, links
 
 
 def _ends_sparse(operation: Any) -> bool:

@@ -49,8 +49,10 @@ def show(report: Report, console: Console) -> None:
         table.add_column(column, justify="right", overflow="fold")
     for row in report.rows:
         table.add_row(*(row.get(str(column.header), "") for column in table.columns))
-    console.print(table)
-    console.print(report.verdict, highlight=False, markup=False)
+    # What stands in brackets is part of a setting or a name, and no markup.
+    console.print(table, markup=False)
+    for line in (report.verdict, *report.notes):
+        console.print(line, highlight=False, markup=False)
     console.print(f"report {report.page}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -62,9 +64,9 @@ def _report(source: str, out: Path | None, uri: str | None) -> Report:
     # Imported here: MLflow takes seconds, and folders do without it.
     from pruneplug.comparison.tracked import read_experiment
 
-    runs = read_experiment(source, uri)
+    runs, damaged = read_experiment(source, uri)
     name = re.sub(r"[^\w.-]+", "_", source)
-    return write_report(runs, (), f"MLflow experiment {source}", out or Path(f"report_{name}"))
+    return write_report(runs, damaged, f"MLflow experiment {source}", out or Path(f"report_{name}"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ A schedule is a pure function of the training step: nothing of it is traced, and
 standard library is needed to ask it.
 """
 
-from pruneplug.schedules.base import PruningSchedule
+from pruneplug.schedules.asked import AskedSchedule, are_alike, as_schedule
+from pruneplug.schedules.base import FieldSchedule, PruningSchedule, Schedule
 from pruneplug.schedules.ramps import (
     CosineSparsity,
     ExponentialSparsity,
@@ -15,14 +16,19 @@ from pruneplug.schedules.steps import ConstantSparsity, MultiStepSparsity, OneSh
 
 __all__ = [
     "BUILT_IN",
+    "AskedSchedule",
     "ConstantSparsity",
     "CosineSparsity",
     "ExponentialSparsity",
+    "FieldSchedule",
     "LinearSparsity",
     "MultiStepSparsity",
     "OneShotSparsity",
     "PolynomialDecay",
     "PruningSchedule",
+    "Schedule",
+    "are_alike",
+    "as_schedule",
 ]
 
 BUILT_IN = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pruneplug.schedules.asked import AskedSchedule
 from pruneplug.schedules.base import PruningSchedule
 
 
 def computes_steps(schedule: PruningSchedule) -> bool:
     """Return whether a schedule computes its due steps, and need not be asked step by step."""
-    return type(schedule).due_steps is not PruningSchedule.due_steps
+    return not isinstance(schedule, AskedSchedule)
 
 
 def last_due(schedule: PruningSchedule, after: int, until: int) -> int | None:
@@ -32,7 +33,10 @@ def sparsity_at(schedule: PruningSchedule, update: int) -> float:
 
 
 def at_target(schedule: PruningSchedule, update: int) -> bool:
-    """Return whether a mask that was last updated at a step (0: never) has the final sparsity."""
+    """Return whether a mask that was last updated at a step (0: never) has the final sparsity.
+
+    None has when the schedule does not know it.
+    """
     return sparsity_at(schedule, update) == schedule.target
 
 
@@ -48,7 +52,8 @@ def never_fires(schedule: PruningSchedule, begin: int, steps: int) -> str | None
         return None
     return (
         f"A pruning schedule must prune within the planned training; got {schedule!r} and "
-        f"{steps} planned steps, in which no update is due. Train longer, or choose "
+        f"{steps} planned steps, in which no update is due: sparsity stays at 0.0000 instead of "
+        f"{schedule.target:.4f}. Train longer, or choose "
         f"begin_step and frequency so that an update falls into [{begin + 1}, {begin + steps}]."
     )
 
@@ -56,7 +61,7 @@ def never_fires(schedule: PruningSchedule, begin: int, steps: int) -> str | None
 def stays_short(schedule: PruningSchedule, begin: int, steps: int) -> str | None:
     """Return what to say of a schedule that does not reach its target; as in `never_fires`."""
     due = last_due(schedule, 0, begin + steps)
-    if due is None or at_target(schedule, due):
+    if due is None or schedule.target is None or at_target(schedule, due):
         return None
     return (
         f"A pruning schedule will not be finished: {schedule!r} has its last update within "

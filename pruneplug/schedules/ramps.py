@@ -8,7 +8,13 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pruneplug.schedules.base import FieldSchedule, check_sparsity, check_steps, grid
+from pruneplug.schedules.base import (
+    FieldSchedule,
+    check_sparsity,
+    check_steps,
+    grid,
+    store_whole,
+)
 
 
 def _float32(value: float) -> float:
@@ -30,6 +36,7 @@ class _Ramp(FieldSchedule):
         """Return the sparsity at `progress` in [0, 1), the part of the way that lies behind."""
 
     def __post_init__(self) -> None:
+        store_whole(self, "begin_step", "end_step", "frequency")
         check_steps(self.begin_step, self.end_step, self.frequency, may_be_open=False)
         check_sparsity("initial_sparsity", self.initial_sparsity)
         check_sparsity("final_sparsity", self.final_sparsity)

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pruneplug.schedules.base import FieldSchedule, check_sparsity, check_steps, grid
+from pruneplug.schedules.base import (
+    FieldSchedule,
+    check_sparsity,
+    check_steps,
+    grid,
+    store_whole,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class ConstantSparsity(FieldSchedule):
     frequency: int = 100
 
     def __post_init__(self) -> None:
+        store_whole(self, "begin_step", "end_step", "frequency")
         check_steps(self.begin_step, self.end_step, self.frequency, may_be_open=True)
         check_sparsity("target_sparsity", self.target_sparsity)
 

@@ -18,11 +18,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug import registry
 from pruneplug.patterns import Pattern
 from pruneplug.ranking import kept_count
 from pruneplug.sensitivity.results import Cell, Sensitivity
-from pruneplug.wrapper import pruned_layers
+from pruneplug.weights import named_weights
 
 _BATCH = 256
 
@@ -48,12 +47,9 @@ def candidates(pruned: keras.Model) -> list[Candidate]:
     Args:
         pruned: A model from `prune_low_magnitude`.
     """
-    layers = pruned_layers(pruned)
-    names = registry.unique_names([layer.layer.name for layer in layers])
     return [
-        Candidate(f"{layer_name}/{name}", variable, layer.pattern)
-        for layer, layer_name in zip(layers, names, strict=True)
-        for name, (variable, *_) in zip(layer.weight_names, layer.pruning_vars, strict=True)
+        Candidate(name, variable, layer.pattern)
+        for name, layer, (variable, *_) in named_weights(pruned)
         if variable.trainable
     ]
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import csv
+from dataclasses import asdict
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
+from pruneplug.files import replacing, write_csv, write_text
 from pruneplug.sensitivity.results import Sensitivity
 
+COLUMNS = ("weight", "asked", "sparsity", "accuracy", "drop")
 TABLE, PICTURE, SUGGESTION = "sensitivity.csv", "sensitivity.png", "sensitivity.yaml"
 _DPI = 120
+# Dollar signs in names and settings are no formulas.
+_AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
 # Below this, the heat map shows no red: small differences are noise.
 _LEAST_SCALE = 0.05
 
@@ -33,8 +38,9 @@ def write_scan(result: Sensitivity, tolerance: float, folder: Path) -> list[Path
     """
     files = [folder / name for name in (TABLE, PICTURE, SUGGESTION)]
     _write_csv(result, files[0])
-    heat_map(result, files[1])
-    files[2].write_text(suggestion(result, tolerance), encoding="utf-8")
+    with replacing(files[1]) as png:
+        heat_map(result, png)
+    write_text(files[2], suggestion(result, tolerance))
     return files
 
 
@@ -50,6 +56,7 @@ def suggestion(result: Sensitivity, tolerance: float) -> str:
     )
 
 
+@_AS_IT_IS
 def heat_map(result: Sensitivity, png: Path) -> None:
     """Draw the accuracy lost, a row for each weight and a column for each sparsity.
 
@@ -77,9 +84,5 @@ def heat_map(result: Sensitivity, png: Path) -> None:
 
 
 def _write_csv(result: Sensitivity, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["weight", "asked", "sparsity", "accuracy", "drop"])
-        for cell in result.cells:
-            numbers = [cell.asked, cell.sparsity, cell.accuracy, result.drop(cell)]
-            table.writerow([cell.weight, *numbers])
+    rows = [{**asdict(cell), "drop": result.drop(cell)} for cell in result.cells]
+    write_csv(path, COLUMNS, rows)

@@ -13,6 +13,7 @@ from pruneplug.settings.checks import (
     require_fraction,
     require_positive,
 )
+from pruneplug.tracking.locations import refuse_password
 
 RESUME_WORDS = ("auto", "never")
 
@@ -205,3 +206,6 @@ class MlflowSettings(TrackingSettings):
     """Whether the stripped model is logged in MLflow's format too, ready to be served."""
     system_metrics: bool
     """Whether CPU and memory use are recorded at the end of each epoch."""
+
+    def __post_init__(self) -> None:
+        refuse_password("tracking.uri", self.uri or "")

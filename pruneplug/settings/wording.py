@@ -9,6 +9,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 # What composing the settings raises for a mistake on the command line or in a YAML file.
 COMPOSE_ERRORS = (CompactHydraException, OmegaConfBaseException)
+_INTERPOLATION, _ESCAPED = r"(\\*)\$\{", "\\${"
 # Choices of Hydra's own groups that come with an extra of this package.
 EXTRAS = {
     "hydra/launcher=joblib": "sweep",
@@ -55,6 +56,18 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     """
     group = key.rpartition(".")[0] or "the top level"
     return f"{key} is no setting; {group} has {', '.join(known)}."
+
+
+def override(key: str, value: str) -> str:
+    r"""Write an override whose value Hydra reads as it is, whatever is in it.
+
+    Example:
+        >>> print(override("hydra.run.dir", 'a "b", ${c}'))
+        hydra.run.dir="a \"b\", \${c}"
+    """
+    # Backslashes count as such, unless they stand before one of what they take its meaning from.
+    quoted = re.sub(r'(\\*)("|$)', lambda m: 2 * m[1] + ('\\"' if m[2] else ""), value)
+    return f'{key}="{re.sub(_INTERPOLATION, lambda m: 2 * m[1] + _ESCAPED, quoted)}"'
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pruneplug.folders import find_files
-from pruneplug.outputs import SUMMARY
+from pruneplug.files import find_files, read_json, write_json
+from pruneplug.outputs import SUMMARY, read_summary
 
 RECORD = "job.json"
 TARGET_MISSED = 3
+_ENDED = {0: "done", TARGET_MISSED: "target missed"}
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,29 @@ class JobRecord:
     @property
     def finished(self) -> bool:
         """Whether it has trained to its end and left a summary."""
-        return self.code in (0, TARGET_MISSED) and (self.folder / SUMMARY).exists()
+        return bool(self.summary())
 
     @property
     def status(self) -> str:
         """How it stands, in a word or two."""
-        if self.code is None:
-            return "not finished"
-        return {0: "done", TARGET_MISSED: "target missed"}.get(self.code, f"failed ({self.code})")
+        if self.code in _ENDED:
+            return _ENDED[self.code] if self.finished else "not finished"
+        return "not finished" if self.code is None else f"failed ({self.code})"
 
     def write(self) -> None:
         """Write the record in one step, so that no crash leaves half of it."""
         content = {k: v for k, v in asdict(self).items() if k != "folder"}
-        aside = self.folder / f"{RECORD}.{os.getpid()}.tmp"
-        aside.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(aside, self.folder / RECORD)
+        write_json(self.folder / RECORD, content)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what it came to; empty unless it has finished."""
-        if not self.finished:
+        """Return what it came to; empty unless it has finished and that can be read."""
+        if self.code not in _ENDED or not (self.folder / SUMMARY).exists():
             return {}
-        content: dict[str, Any] = json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))
-        return content
+        try:
+            return read_summary(self.folder)
+        except (OSError, ValueError) as error:
+            warnings.warn(f"Job {self.number} counts as not finished: {error}", stacklevel=2)
+            return {}
 
     def objectives(self, count: int) -> float | tuple[float, float] | None:
         """Return what a sweeper maximises: the validation accuracy, and as second the sparsity.
@@ -87,13 +88,15 @@ def read_records(sweep: Path) -> list[JobRecord]:
 def finished_record(sweep: Path, config_hash: str) -> JobRecord | None:
     """Return a job of the sweep that has finished with these settings, in whichever folder."""
     return next(
-        (r for r in read_records(sweep) if r.finished and r.config_hash == config_hash), None
+        (r for r in read_records(sweep) if r.config_hash == config_hash and r.finished), None
     )
 
 
 def _read(path: Path) -> JobRecord | None:
     try:
-        return JobRecord(path.parent, **json.loads(path.read_bytes()))
+        record = JobRecord(path.parent, **read_json(path))
     except (OSError, ValueError, TypeError):
-        # Not one of ours, or torn by a disk that was full: the job counts as not begun.
         return None
+    # Not one of ours, or damaged: the job counts as not begun.
+    sound = isinstance(record.number, int) and isinstance(record.overrides, str)
+    return record if sound and isinstance(record.code, int | None) else None

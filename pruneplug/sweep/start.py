@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pruneplug.backend import require_tensorflow
 from pruneplug.settings import COMPOSE_ERRORS, explain
 from pruneplug.settings.groups import TrackingSettings
+from pruneplug.tracking.locations import refuse_password
 
 if TYPE_CHECKING:
     from pruneplug.sweep.sweep import Sweep
@@ -64,12 +66,24 @@ def _begin(config: DictConfig) -> Sweep:
     # Imported here: a single run loads this module too.
     from pruneplug.sweep.sweep import Sweep
 
+    for text in _texts(OmegaConf.to_container(config, resolve=False)):
+        refuse_password("A setting", text)
     objective_count(config.hydra.sweeper)
     settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     tracking = cast(TrackingSettings, OmegaConf.to_object(config.tracking))
     folder = Path(config.hydra.sweep.dir).absolute()
     overrides = list(config.hydra.overrides.task)
     return Sweep.begin(folder, tracking, OmegaConf.to_yaml(settings, resolve=True), overrides)
+
+
+def _texts(node: object) -> Iterator[str]:
+    """Yield every text in nested settings: Hydra writes all of them into a file of its own."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    for part in node if isinstance(node, list) else ():
+        yield from _texts(part)
+    if isinstance(node, str):
+        yield node
 
 
 def _refuse(message: str) -> None:

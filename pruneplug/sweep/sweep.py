@@ -12,11 +12,12 @@ from rich.console import Console
 
 from pruneplug.builders import open_tracker
 from pruneplug.comparison import Report, read_runs, write_report
+from pruneplug.files import write_csv, write_text
 from pruneplug.outputs import CONFIG
 from pruneplug.settings.groups import TrackingSettings
 from pruneplug.sweep.identity import git_commit
 from pruneplug.sweep.jobs import TARGET_MISSED, JobRecord, read_records
-from pruneplug.sweep.table import print_table, rows, write_csv
+from pruneplug.sweep.table import COLUMNS, print_table, rows
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
 
@@ -56,7 +57,7 @@ class Sweep:
             ValueError: If the tracking address is none.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(redact(config), encoding="utf-8")
+        write_text(folder / CONFIG, redact(config))
         name = f"sweep {' '.join(overrides)}"[:_NAME_LENGTH]
         tracker = open_tracker(tracking, folder, name, resume=True)
         tracker.start({}, _tags(folder, overrides))
@@ -75,15 +76,15 @@ class Sweep:
         """
         records = read_records(self.folder)
         table = rows(records, self.folder)
-        write_csv(table, self.folder / TABLE)
+        write_csv(self.folder / TABLE, COLUMNS, table)
         self._hide_secrets()
         self.tracker.log_artifact(self.folder / TABLE)
         report = self._compare()
         print_table(table, console)
         code = code or _worst(records)
         self.tracker.finish(_status(code))
-        if report is not None:
-            console.print(report.verdict, highlight=False, markup=False)
+        for line in () if report is None else (report.verdict, *report.notes):
+            console.print(line, highlight=False, markup=False)
         for name, value in self._whereabouts(report).items():
             console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
         return code
@@ -101,7 +102,7 @@ class Sweep:
     def _hide_secrets(self) -> None:
         path = self.folder / _HYDRAS
         if path.exists():
-            path.write_text(redact(path.read_text(encoding="utf-8")), encoding="utf-8")
+            write_text(path, redact(path.read_text(encoding="utf-8")))
 
     def _whereabouts(self, report: Report | None) -> Mapping[str, str]:
         known = {"sweep folder": str(self.folder)}
@@ -119,7 +120,7 @@ def _tags(folder: Path, overrides: Sequence[str]) -> dict[str, str]:
 
 
 def _worst(records: Sequence[JobRecord]) -> int:
-    codes = {1 if record.code is None else record.code for record in records}
+    codes = {record.code if record.finished or record.code else 1 for record in records}
     # A job that broke weighs more than one that was refused or missed its target.
     return next((code for code in (1, 2, TARGET_MISSED) if code in codes), 0)
 

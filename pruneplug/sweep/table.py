@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,6 @@ def _row(record: JobRecord, sweep: Path) -> dict[str, Any]:
         row |= {name: metrics.get(name) for name in ("val_accuracy", "test_accuracy")}
         row |= {"sparsity": summary["sparsity"]["total"], "gzip_bytes": size["gzip_bytes"]}
     return row
-
-
-def write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write the rows with all their digits."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(table)
 
 
 def print_table(table: Sequence[dict[str, Any]], console: Console) -> None:

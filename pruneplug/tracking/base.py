@@ -39,6 +39,9 @@ class Tracker(Protocol):
             folder: the folder inside the run's artifacts, "" for the top.
         """
 
+    def sync(self) -> None:
+        """Wait until what was recorded outlives a power cut; called before each checkpoint."""
+
     def finish(self, status: RunStatus) -> None:
         """End the run.
 
@@ -60,6 +63,9 @@ class NullTracker:
         """Do nothing."""
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Do nothing."""
+
+    def sync(self) -> None:
         """Do nothing."""
 
     def finish(self, status: RunStatus) -> None:

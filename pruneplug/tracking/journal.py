@@ -1,8 +1,8 @@
 """The local record of a run: one JSON line for each thing that happened, in order.
 
-A line is an object with `type`, `time` (milliseconds since 1970) and, by type:
+A line is an object with `type`, `time` (milliseconds since 1970), its checksum `crc` and, by type:
 
-    start     id, resume, where the run is tracked (uri, experiment, run_name, run_id), and, for
+    start     id, resume, where the run is tracked (uri, experiment, run_name), and, for
               a job of a sweep, parent: the sweep's journal, relative to this one's folder
     params    params: value by name
     tags      tags: value by name
@@ -11,20 +11,19 @@ A line is an object with `type`, `time` (milliseconds since 1970) and, by type:
     finish    status
 """
 
-import json
 import logging
-import math
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from pruneplug.tracking.appending import AppendedFile
 from pruneplug.tracking.base import Param, RunStatus
+from pruneplug.tracking.lines import Entry, damage, encode, encode_value, entries, whole_size
 from pruneplug.tracking.locations import redact
-
-Entry: TypeAlias = dict[str, Any]
 
 _PENDING_LIMIT = 64 * 2**20
 _logger = logging.getLogger(__name__)
@@ -64,7 +63,8 @@ class Journal:
         self._pending = bytearray()
         self._id, self._measured = _last_run(self.path) if resume else (None, {})
         self._stuck = False
-        _end_half_line(self.path)
+        _cut_half_line(self.path)
+        self._file = AppendedFile(self.path)
 
     def start(
         self,
@@ -74,14 +74,18 @@ class Journal:
     ) -> None:
         """Begin a run, or continue the one in the file; `origin` says where it is tracked."""
         resume, self._id = self._id is not None, self._id or uuid.uuid4().hex
-        self._append("start", id=self._id, resume=resume, **self._nesting, **(origin or {}))
+        about = {**self._nesting, **(origin or {})}
+        # Twice, because all others hang on this line: no damage to it may take them with it.
+        self._append("start", copies=2, id=self._id, resume=resume, **about)
         self._append("params", params={key: _clean(value) for key, value in params.items()})
         self._append("tags", tags={key: _clean(value) for key, value in tags.items()})
+        # Nobody may hear of a run that a power cut makes forgotten here.
+        self.sync()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record measured values."""
         new = {
-            key: _encode(float(value))
+            key: encode_value(float(value))
             for key, value in metrics.items()
             if step > self._measured.get(key, -1)
         }
@@ -95,10 +99,20 @@ class Journal:
         name = path.relative_to(self.path.parent) if inside else path
         self._append("artifact", path=name.as_posix(), folder=folder)
 
+    def sync(self) -> None:
+        """Wait until what was recorded is on the disk, where no power cut reaches it."""
+        self._write_pending()
+        try:
+            self._file.sync()
+        except OSError as problem:
+            _logger.warning("%s may not survive a power cut (%s).", self.path, problem)
+
     def finish(self, status: RunStatus) -> None:
-        """Record how the run ended."""
+        """Record how the run ended, and say what of it is lost, if anything is."""
         self._append("finish", status=status)
         self._id, self._measured = None, {}
+        self.sync()
+        self._say_what_is_lost()
 
     def describe(self) -> dict[str, str]:
         """Return {}: a journal has no address."""
@@ -106,12 +120,12 @@ class Journal:
 
     @staticmethod
     def read(path: Path) -> Iterator[Entry]:
-        """Read the entries of a file in order; a half-written line is passed over."""
+        """Read the entries of a file in order; damaged lines are passed over."""
         return (entry for _, entry in entries(path))
 
-    def _append(self, kind: str, **fields: Any) -> None:
+    def _append(self, kind: str, *, copies: int = 1, **fields: Any) -> None:
         entry = {"type": kind, "time": round(self._clock() * 1000), **fields}
-        line = json.dumps(entry, allow_nan=False).encode() + b"\n"
+        line = copies * encode(entry)
         if len(self._pending) + len(line) > _PENDING_LIMIT:
             _logger.warning("Lost: %s of step %s; no room for it.", kind, fields.get("step"))
             return
@@ -120,31 +134,20 @@ class Journal:
 
     def _write_pending(self) -> None:
         try:
-            with open(self.path, "ab", buffering=0) as file:
-                while self._pending:
-                    del self._pending[: file.write(self._pending)]
+            self._file.append(self._pending)
         except OSError as problem:
             if not self._stuck:
                 _logger.warning("%s cannot be written (%s); trying again.", self.path, problem)
         self._stuck = bool(self._pending)
 
-
-def entries(path: Path, offset: int = 0) -> Iterator[tuple[int, Entry]]:
-    """Read a journal from a byte offset on.
-
-    Yields:
-        The offset behind an entry, and the entry. Lines that are no JSON objects are passed
-        over, and a last line without its end is not read: it may still be being written.
-    """
-    with open(path, "rb") as file:
-        file.seek(offset)
-        for line in file:
-            offset += len(line)
-            if not line.endswith(b"\n"):
-                return
-            entry = _parse(line)
-            if entry is not None:
-                yield offset, entry
+    def _say_what_is_lost(self) -> None:
+        if self._pending:
+            count = self._pending.count(b"\n")
+            _logger.warning("Lost: the last %d lines of %s, not written.", count, self.path)
+        with suppress(OSError):
+            damaged = damage(self.path)
+            if damaged:
+                _logger.warning("%s: %s.", self.path, damaged)
 
 
 def last_run(path: Path) -> list[Entry]:
@@ -181,28 +184,19 @@ def _last_run(path: Path) -> tuple[str | None, dict[str, int]]:
     return next((entry["id"] for entry in run if entry["type"] == "start"), None), measured
 
 
-def _end_half_line(path: Path) -> None:
-    """End a line that a killed process left half-written, so that the next one stands alone."""
-    with open(path, "a+b") as file:
-        if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+def _cut_half_line(path: Path) -> None:
+    """Take away a line that a killed process left half-written; a whole one only lacks its end."""
+    if not path.exists():
+        return
+    size = whole_size(path)
+    with open(path, "r+b") as file:
+        file.truncate(size)
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+            file.seek(size)
             file.write(b"\n")
-
-
-def _parse(line: bytes) -> Entry | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and "type" in entry else None
-
-
-def _encode(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _clean(value: object) -> Param:
     if isinstance(value, float):
-        return _encode(value)
+        return encode_value(value)
     return value if isinstance(value, int) else redact(str(value))

@@ -7,7 +7,7 @@ from pathlib import Path
 from pruneplug.tracking.base import Param, RunStatus
 from pruneplug.tracking.delivery import Delivery
 from pruneplug.tracking.journal import Journal
-from pruneplug.tracking.locations import redact, resolve_experiment, resolve_uri
+from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
 from pruneplug.tracking.mlflow_store import MlflowStore
 from pruneplug.tracking.sender import Sender
 
@@ -27,11 +27,11 @@ class MlflowTracker:
         experiment: name of the experiment, made if it does not exist; None takes
             MLFLOW_EXPERIMENT_NAME or `pruneplug`.
         run_name: name of the run, None for one of MLflow's.
-        run_id: an existing run to continue. A journal that resumes knows its run by itself.
         patience: seconds without progress after which `finish` stops waiting.
 
     Raises:
-        ValueError: if the address has a scheme that MLflow does not know.
+        ValueError: if the address has a scheme that MLflow does not know, or a password: that
+            belongs into the environment.
     """
 
     def __init__(
@@ -40,17 +40,15 @@ class MlflowTracker:
         uri: str | None = None,
         experiment: str | None = None,
         run_name: str | None = None,
-        run_id: str | None = None,
         patience: float = 20.0,
     ) -> None:
         self.journal = journal
         self.message = ""
         self._uri = resolve_uri(uri)
         self._origin = {
-            "uri": redact(self._uri),
+            "uri": public(self._uri),
             "experiment": resolve_experiment(experiment),
             "run_name": redact(run_name) if run_name else None,
-            "run_id": run_id,
         }
         self._patience = patience
         self._sender: Sender | None = None
@@ -58,7 +56,8 @@ class MlflowTracker:
     def start(self, params: Mapping[str, Param], tags: Mapping[str, str]) -> None:
         """Begin or continue a run, and begin to send."""
         self.journal.start(params, tags, self._origin)
-        self._sender = Sender(_delivery(self.journal.path, self._uri))
+        if self._sender is None or self._sender.closed:
+            self._sender = Sender(_delivery(self.journal.path, self._uri))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record measured values."""
@@ -67,6 +66,10 @@ class MlflowTracker:
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Attach a file or a folder."""
         self.journal.log_artifact(path, folder)
+
+    def sync(self) -> None:
+        """Wait until the journal is on the disk."""
+        self.journal.sync()
 
     def finish(self, status: RunStatus) -> None:
         """End the run, wait until MLflow has it, and warn of what it lacks."""
@@ -84,13 +87,14 @@ class MlflowTracker:
         Waits for it at most until 10 seconds after the start, and not while the store fails.
         """
         run_id = self._sender.run_id() if self._sender is not None else None
-        run_id = run_id or self._origin["run_id"]
-        found = {"tracking_uri": redact(self._uri)}
+        found = {"tracking_uri": public(self._uri)}
         return found | {"run_id": run_id} if run_id else found
 
 
 def sync(journal: Path, uri: str | None = None) -> str:
     """Send to MLflow what it lacks of a journal, now.
+
+    What it refused before is sent again, and a run that it no longer has is made anew.
 
     Args:
         journal: the journal's path.
@@ -103,6 +107,7 @@ def sync(journal: Path, uri: str | None = None) -> str:
         Exception: whatever MLflow raises when it cannot be reached.
     """
     delivery = _delivery(Path(journal).absolute(), resolve_uri(uri))
+    delivery.recheck()
     delivery.send_all()
     return "; ".join(f"{name}: {reason}" for name, reason in delivery.refusals.items())
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pruneplug.tracking.locations import redact, resolve_uri, sqlite_path
+from pruneplug.tracking.locations import public, resolve_uri, sqlite_path
 from pruneplug.tracking.mlflow_store import connect
 from pruneplug.tracking.pictures import CURVE_PREFIX, Curve
 from pruneplug.tracking.store import reason
@@ -59,7 +59,7 @@ def _client(uri: str, experiment: str) -> "MlflowClient":
     if database is not None and not database.exists():
         raise ValueError(
             f"RUNS must be a folder or an MLflow experiment; got {experiment}: there is no such "
-            f"folder, and no store {uri}. Name another store with --uri."
+            f"folder, and no store {public(uri)}. Name another store with --uri."
         )
     return connect(uri, database)
 
@@ -72,7 +72,7 @@ def _reaching(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as problem:
-        raise OSError(f"{redact(uri)} cannot be read: {reason(problem)}.") from problem
+        raise OSError(f"{public(uri)} cannot be read: {reason(problem)}.") from problem
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:

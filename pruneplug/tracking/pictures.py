@@ -16,6 +16,8 @@ _TOTAL = "total"
 _LEGEND_ROWS = 26
 _BAR_COLOR, _TARGET_COLOR = "#4477aa", "#cc3311"
 _DPI = 120
+# Dollar signs in names and settings are no formulas.
+_AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
 
 Curve: TypeAlias = list[tuple[int, float]]
 
@@ -40,6 +42,7 @@ def read_curves(journal: Path) -> dict[str, Curve]:
     return curves
 
 
+@_AS_IT_IS
 def sparsity_curves(journal: Path, png: Path) -> None:
     """Draw the sparsity of each pruned weight over the steps of a journal's last run.
 
@@ -73,6 +76,7 @@ def sparsity_curves(journal: Path, png: Path) -> None:
     figure.savefig(png, dpi=_DPI)
 
 
+@_AS_IT_IS
 def final_sparsity(rows: Sequence[Mapping[str, Any]], png: Path) -> None:
     """Draw the final sparsity of each pruned weight as a bar, with a mark at its target.
 

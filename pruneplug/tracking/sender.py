@@ -1,5 +1,6 @@
 """Delivers a journal in the background, and waits longer and longer while that fails."""
 
+import shlex
 import threading
 import time
 
@@ -26,7 +27,7 @@ class Sender:
         self.delivery = delivery
         self.problem = ""
         self._poll = poll
-        self._run_known_at = run_begin(delivery.journal)
+        self._run_known_at = run_begin(delivery.journal) if delivery.journal.exists() else 0
         self._run_due = time.monotonic() + _RUN_PATIENCE
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
@@ -40,6 +41,11 @@ class Sender:
         while not self._run_known() and not self.problem and time.monotonic() < self._run_due:
             time.sleep(0.02)
         return self.delivery.sent.run_id if self._run_known() else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was told to end."""
+        return self._closing.is_set()
 
     def close(self, patience: float) -> None:
         """Deliver what is left; give up after `patience` seconds without progress.
@@ -67,8 +73,8 @@ class Sender:
         if not said:
             return ""
         return (
-            f"{'. '.join(said)}. All of it is kept in {delivery.journal}; "
-            f"python -m pruneplug.sync {delivery.journal.parent} sends what can be sent."
+            f"{'. '.join(said)}. All of it is kept in {delivery.journal}; python -m pruneplug.sync "
+            f"{shlex.quote(str(delivery.journal.parent))} sends what can be sent."
         )
 
     def _is_connecting(self) -> bool:

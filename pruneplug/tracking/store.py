@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pruneplug.tracking.journal import Entry
-from pruneplug.tracking.locations import redact
+from pruneplug.tracking.lines import Entry
+from pruneplug.tracking.locations import redact_all
 
 # What MLflow's error codes ask of the user.
 _MEANING = {
@@ -16,13 +16,21 @@ _MEANING = {
 
 
 class Refused(Exception):
-    """The store will never accept what it was sent."""
+    """The store does not accept what it was sent, whenever that is sent."""
+
+
+class InTrash(Exception):
+    """The store takes nothing until something is taken out of its trash."""
+
+
+class Gone(Exception):
+    """The store no longer has the run, not even in its trash."""
 
 
 def reason(problem: Exception) -> str:
     """Say in one line, without secrets, why a store did not take or give what it was asked for."""
     first_line = str(problem).partition("\n")[0]
-    said = redact(f"{type(problem).__name__}: {first_line}")[:300]
+    said = redact_all(f"{type(problem).__name__}: {first_line}")[:300]
     return _MEANING.get(getattr(problem, "error_code", ""), said)
 
 
@@ -36,13 +44,13 @@ class Point(NamedTuple):
 
 
 class Store(Protocol):
-    """Holds runs. Each call may raise: `Refused` when trying again is vain."""
+    """Holds runs. Each call may raise: `Refused` when trying again is vain, `Gone` with its run."""
 
     def open_run(self, start: Entry, run_id: str | None) -> str:
         """Continue the run `run_id`, else find or make the one of a start entry; give its id."""
 
-    def last_steps(self, run_id: str) -> dict[str, int]:
-        """Give the last step of each metric of a run."""
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether there is such a run, be it in the trash."""
 
     def send_points(self, run_id: str, points: Sequence[Point]) -> None:
         """Add at most 1000 points; one that is there already must not be doubled."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pruneplug.files import sync
 from pruneplug.training.manifest import (
     FORMAT,
     DamagedCheckpointError,
@@ -107,12 +108,3 @@ def write_checkpoint(
 def folder_name(step: int) -> str:
     """Return the name of the folder that holds the checkpoint of a step."""
     return f"step-{step:08d}"
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the list of files in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,12 +10,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from pruneplug.files import sync
 from pruneplug.training.checkpoint import (
     FINAL,
     Checkpoint,
     folder_name,
     read_checkpoint,
-    sync,
     write_checkpoint,
 )
 from pruneplug.training.manifest import DamagedCheckpointError, read_manifest

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from pruneplug.signals import StopRequested, StopSignals
 from pruneplug.training.faults import TrainingDivergedError, failed_to_fetch
@@ -30,13 +30,20 @@ def guarded(session: Session, keeper: Keeper, stop: StopSignals) -> Iterator[Non
     try:
         yield
     except StopRequested as request:
-        with suppress(TrainingDivergedError):
-            keeper.secure()
+        _secure(keeper)
         _logger.warning("%s: stopped after step %d. %s", request, session.step, keeper.last())
-        stop.__exit__()
         stop.pass_on()
     except Exception as error:
-        with suppress(TrainingDivergedError):
-            keeper.secure(positioned=not failed_to_fetch(error))
+        _secure(keeper, positioned=not failed_to_fetch(error))
         error.add_note(f"The training ended after step {session.step}. {keeper.last()}")
         raise
+
+
+def _secure(keeper: Keeper, positioned: bool = True) -> None:
+    """Save what can be saved: whatever goes wrong in it, what has ended the training stands."""
+    try:
+        keeper.secure(positioned)
+    except TrainingDivergedError:
+        pass  # such weights are not worth keeping, and what has ended the training says why
+    except Exception as error:
+        _logger.warning("The state of the training could not be saved: %r.", error)

@@ -42,6 +42,18 @@ class MetricLog:
                     stacklevel=2,
                 )
 
+    def sync(self) -> None:
+        """Let what was logged outlive a power cut: a checkpoint presupposes it."""
+        sync = getattr(self._tracker, "sync", None)
+        if sync is None:
+            return  # a tracker of one's own may keep nothing on a disk
+        try:
+            sync()
+        except Exception as error:
+            if not self._failed:
+                self._failed = True
+                warnings.warn(f"The tracker failed, training goes on: {error!r}.", stacklevel=2)
+
     def describe(self) -> dict[str, str]:
         """Return where the run is tracked, {} while the tracker does not say: it may take time."""
         done = self._asking is None or not self._asking.is_alive()

@@ -102,6 +102,7 @@ class Keeper:
         check_weights(session.model, session.step)
         extra = session.feed.save if positioned else _nothing
         try:
+            session.log.sync()
             checkpoint = self._checkpoint(self._store, outcome)
             path = self._store.save(checkpoint, extra, final=outcome is not None)
         except OSError as error:

@@ -84,7 +84,8 @@ def _unnamed(config: Any) -> Any:
 
 def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
     config: dict[str, Any] = layer.get_config()
-    for name in ("layer", "name", "trainable", "dtype"):
+    # Which weights are pruned shows in the variables of a checkpoint.
+    for name in ("layer", "name", "trainable", "dtype", "weight_names", "with_model"):
         config.pop(name, None)
     return config
 

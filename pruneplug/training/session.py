@@ -134,6 +134,8 @@ class Session:
     def _next_update(self, limit: int) -> int | None:
         """Return the step after which masks change next, if that is within `limit` steps."""
         pruner = self.pruner
+        # No schedule is asked about steps beyond the plan: it may have no answer there.
+        limit = min(limit, self.plan.total_steps - self.step)
         update = pruner.next_update(pruner.step + limit * pruner.rate)
         # The model may have been trained before: its own count is ahead of the run's.
         return None if update is None else self.step + -(-(update - pruner.step) // pruner.rate)
@@ -181,7 +183,7 @@ class Session:
     def _show(self) -> None:
         if self.progress is not None:
             loss = loss_of(self.loop.read(self._outputs))
-            target = max((x.pruning_schedule.target for x in self.pruner.layers), default=0.0)
+            target = max((x.target or 0.0 for x in self.pruner.schedules), default=0.0)
             self.progress.update(
                 Standing(self.step, self.plan.total_steps, loss, self._sparsity, target)
             )

@@ -11,7 +11,7 @@ from keras.src.random.seed_generator import global_seed_generator
 
 from pruneplug.training.checkpoint import Section
 from pruneplug.training.records import Array
-from pruneplug.variables import read
+from pruneplug.variables import read, stored_dtype
 from pruneplug.wrapper import pruned_layers
 
 
@@ -32,7 +32,7 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
 def read_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
     """Yield path and value of each variable, one copy at a time."""
     for variable in variables:
-        yield variable.path, keras.ops.convert_to_numpy(variable)
+        yield variable.path, np.array(read(variable))
 
 
 def view_variables(variables: Sequence[Any]) -> Iterator[tuple[str, Array]]:
@@ -156,7 +156,7 @@ def _fits(variable: Any, path: str, array: Array) -> bool:
 
 
 def _form(variable: Any) -> tuple[tuple[int, ...], str]:
-    return tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+    return tuple(variable.shape), stored_dtype(variable)
 
 
 def _stem(path: str) -> str:

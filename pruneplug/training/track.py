@@ -7,8 +7,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruner import Pruner
-from pruneplug.sparsity import PruningEvent
+from pruneplug.callbacks import standing
 from pruneplug.tracking.base import Param, Tracker
 
 
@@ -43,10 +42,9 @@ class TrackTraining(keras.callbacks.Callback):
         self.tracker.start(self.params_of_run, self.tags)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Record the epoch, under the number of steps taken."""
-        step = int(self.model.optimizer.iterations)
-        event = PruningEvent(step, Pruner(self.model).weights())
-        self.tracker.log_metrics({**(logs or {}), **event.metrics()}, step)
+        """Record the epoch, under the number of steps that the model was trained for."""
+        event = standing(self.model)
+        self.tracker.log_metrics({**(logs or {}), **event.metrics()}, event.step)
 
     def on_train_end(self, logs: Any = None) -> None:
         """End the run."""

@@ -27,8 +27,9 @@ class MemoryStore:
         self.runs[run_id]["status"] = "RUNNING"
         return run_id
 
-    def last_steps(self, run_id: str) -> dict[str, int]:
-        return {point.key: point.step for point in self.points[run_id]}
+    def has_run(self, run_id: str) -> bool:
+        self._answer()
+        return run_id in self.runs
 
     def send_points(self, run_id: str, points: Sequence[Point]) -> None:
         self._answer()

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from pruneplug.tracking import Journal
 from pruneplug.tracking.journal import entries, last_run, run_begin, values
+from pruneplug.tracking.lines import damage
 
 
 def _kinds(path: Path) -> list[str]:
@@ -126,3 +129,132 @@ def test_an_unwritable_file_is_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").mkdir()
     with pytest.raises(OSError, match=r"journal\.jsonl"):
         Journal(tmp_path / "journal.jsonl")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A journal with one entry of each type, two of the metrics."""
+    journal = Journal(tmp_path / "run" / "journal.jsonl", clock=lambda: 1.5)
+    journal.start({"lr": 0.1, "name": "a"}, {"git": "abc"}, {"uri": "http://host"})
+    journal.log_metrics({"loss": 1.0, "nan": math.nan}, 10)
+    journal.log_metrics({"loss": 2.0}, 11)
+    journal.log_artifact(tmp_path / "run" / "table.csv")
+    journal.finish("FINISHED")
+    return journal.path
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0x80])
+def test_a_damaged_byte_costs_its_line_at_most(written: Path, flip: int) -> None:
+    data, whole = written.read_bytes(), list(Journal.read(written))
+    for place in range(len(data)):
+        written.write_bytes(data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :])
+        left = list(Journal.read(written))
+        lost = [e for e in whole if not any(e.items() <= other.items() for other in left)]
+        made_up = [e for e in left if not any(entry.items() <= e.items() for entry in whole)]
+        assert made_up == []
+        assert len(lost) <= 1
+        assert not any(entry["type"] == "start" for entry in lost)
+        assert not lost or damage(written)
+        assert next(e["id"] for e in last_run(written) if e["type"] == "start") == whole[0]["id"]
+
+
+def test_old_lines_without_a_checksum_are_read_or_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    good = [
+        {"type": "start", "time": 1, "id": "a", "resume": False},
+        {"type": "metrics", "time": 2, "step": 3, "metrics": {"loss": "NaN", "acc": 1}},
+    ]
+    bad = [
+        {"type": "metrics", "time": 2, "step": 3},
+        {"type": "metrics", "time": 2, "step": "3", "metrics": {}},
+        {"type": "metrics", "time": 2, "step": 3, "metrics": {"loss": "NaM"}},
+        {"type": "metrics", "time": 2, "step": 3, "metrics": {"loss": [1]}},
+        {"type": "start", "time": 1, "id": 5, "resume": False},
+        {"type": "artifact", "time": 1, "path": None, "folder": ""},
+        {"type": "params", "time": 1.5, "params": {}},
+        {"type": 5, "time": 1},
+        [1],
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*good, *bad]))
+    assert list(Journal.read(path)) == good
+    assert damage(path).startswith("9 lines are damaged")
+    assert [entry["type"] for entry in last_run(path)] == ["start", "metrics"]
+
+
+@pytest.mark.parametrize("torn", ['{"type": "metr', "\0\0\0", '{"type": "finish", "ti'])
+def test_a_torn_end_is_no_damage(written: Path, torn: str) -> None:
+    whole = list(Journal.read(written))
+    with written.open("a") as file:
+        file.write(torn)
+    Journal(written, resume=True).start({}, {})
+    assert list(Journal.read(written))[: len(whole)] == whole
+    assert damage(written) == ""
+
+
+def test_a_removed_folder_comes_back_with_all_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "run" / "journal.jsonl")
+    journal.start({}, {})
+    for step in range(6):
+        if step in (2, 4):
+            shutil.rmtree(tmp_path / "run")
+        journal.log_metrics({"loss": 1.0}, step)
+    journal.finish("FINISHED")
+    assert [e["step"] for e in Journal.read(journal.path) if "step" in e] == [0, 1, 2, 3, 4, 5]
+    assert _kinds(journal.path)[0] == "start"
+    assert len(caplog.messages) == 2
+    assert "was removed; it is written anew" in caplog.text
+
+
+def test_lines_that_were_never_written_are_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {})
+
+    def fail(*_: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "write", fail)
+    journal.log_metrics({"loss": 1.0}, 0)
+    journal.log_metrics({"loss": 1.0}, 1)
+    journal.finish("FINISHED")
+    assert "cannot be written ([Errno 30] Read-only file system)" in caplog.messages[0]
+    assert caplog.messages[1].startswith("Lost: the last 3 lines of ")
+
+
+def test_a_run_is_on_the_disk_when_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        stat = os.fstat(descriptor)
+        synced.append((stat.st_ino, stat.st_size))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {})
+    file, folder = journal.path.stat(), tmp_path.stat()
+    assert synced[0] == (file.st_ino, file.st_size)
+    assert synced[1][0] == folder.st_ino
+    journal.log_metrics({"loss": 1.0}, 0)
+    journal.sync()
+    assert synced[2] == (file.st_ino, journal.path.stat().st_size)
+
+
+def test_a_disk_that_cannot_sync_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.start({}, {})
+    journal.finish("FINISHED")
+    assert _kinds(journal.path) == ["start", "params", "tags", "finish"]
+    assert "may not survive a power cut ([Errno 5] Input/output error)" in caplog.text

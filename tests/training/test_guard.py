@@ -92,6 +92,44 @@ def test_a_signal_saves_and_resumes_with_the_same_bits(
     assert whole.history == again.history
 
 
+def test_after_a_signal_the_next_one_is_the_commands(tmp_path: Path) -> None:
+    seconds: list[int] = []
+
+    def first(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: seconds.append(number))
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, first)
+    try:
+        with pytest.raises(SystemExit):
+            train(tmp_path, At("on_train_batch_end", 2, kill(signal.SIGTERM)))
+        kill(signal.SIGTERM)()
+        assert seconds == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError("no room"), RuntimeError("iterator"), OSError(5, "")]
+)
+def test_what_ended_the_training_stands_though_nothing_can_be_saved(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("pruneplug.training.checkpoint_store.write_checkpoint", fail)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        with pytest.raises(SystemExit) as ending:
+            train(tmp_path, At("on_train_batch_end", 2, kill(signal.SIGTERM)))
+    assert ending.value.code == 143
+    assert isinstance(fault, OSError) or "could not be saved" in caplog.text
+
+
 def test_an_interrupt_saves_too(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, At("on_train_batch_end", 5, kill(signal.SIGINT)))
@@ -200,6 +238,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting is not allowed here")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_turns_read_only_costs_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is called on the run's folder from then on fails, as on ext4 after an error."""
+
+    def turn_read_only() -> None:
+        def fail(*arguments: Any, **options: Any) -> None:
+            raise OSError(30, "Read-only file system")
+
+        for name in ("unlink", "rename", "replace", "mkdir", "rmdir", "ftruncate"):
+            monkeypatch.setattr(os, name, fail)
+
+    whole = train(tmp_path / "whole", At("on_epoch_begin", 9, nothing))
+    with monkeypatch.context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        result = train(tmp_path / "cut", At("on_epoch_begin", 2, turn_read_only))
+    assert result.metrics == whole.metrics
+    assert result.checkpoint is None
 
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])

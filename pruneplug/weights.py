@@ -1,0 +1,40 @@
+"""What the pruned weights of a model are called: "<layer>/<weight>", unique in the model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+
+from pruneplug.members import member_layers, member_names
+from pruneplug.sparsity import join_names
+from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+
+
+class NamedWeight(NamedTuple):
+    """A pruned weight: its name, the wrapper it is in, and its part of `pruning_vars`."""
+
+    name: str
+    layer: PruneLowMagnitude
+    variables: tuple[Any, ...]
+
+
+def named_layers(model: keras.Model) -> list[tuple[str, PruneLowMagnitude]]:
+    """Return the pruning wrappers of a model, each with a name that no other layer has.
+
+    It is the name of the layer inside, or that with a number if layers of nested models share it;
+    the same for a model that is pruned, stripped or not pruned yet.
+    """
+    wrappers = pruned_layers(model)
+    layers = [*member_layers(model), *(wrapper.layer for wrapper in wrappers)]
+    names = {id(layer): name for name, layer in member_names(layers)}
+    return [(names[id(wrapper.layer)], wrapper) for wrapper in wrappers]
+
+
+def named_weights(model: keras.Model) -> list[NamedWeight]:
+    """Return the pruned weights of a model, those that do not train included."""
+    return [
+        NamedWeight(join_names(name, weight), wrapper, variables)
+        for name, wrapper in named_layers(model)
+        for weight, variables in zip(wrapper.weight_names, wrapper.pruning_vars, strict=True)
+    ]
