@@ -6,6 +6,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pruneplug.backend import on_tensorflow, require_tensorflow
+
 if TYPE_CHECKING:
     from pruneplug.allocation import Allocation as Allocation
     from pruneplug.allocation import ERKAllocation as ERKAllocation
@@ -89,6 +91,7 @@ def __getattr__(name: str) -> Any:
     # asked for. Whatever is, our classes become known to Keras with it.
     if name not in _HOME:
         raise AttributeError(f"module 'pruneplug' has no attribute {name!r}")
+    require_tensorflow()
     importlib.import_module("pruneplug.wrapper")
     return getattr(importlib.import_module(f"pruneplug.{_HOME[name]}"), name)
 
@@ -97,6 +100,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if "keras" in sys.modules:
-    # Keras is loaded already, so this is cheap, and files with pruned layers load at once.
+if "keras" in sys.modules and on_tensorflow():
+    # Keras is loaded already, so this is cheap, and files with pruned layers load at once. Another
+    # backend is refused when a name is asked for: Hydra imports this package in every app.
     importlib.import_module("pruneplug.wrapper")

@@ -181,11 +181,23 @@ class Cohort:
             yield WeightSparsity(
                 name=weight.name,
                 shape=shape,
-                target=self._target(weight, sparsity),
+                target=self._target(
+                    weight, sparsity, sparsity_at(self.schedule, weight.update_step)
+                ),
                 sparsity=sparsity,
                 kept=kept,
                 threshold=float(variables.read(weight.threshold)),
             )
+
+    def targets(self) -> dict[str, float]:
+        """Return the sparsity that each weight which trains ends at, as far as that is known."""
+        final = self.schedule.target
+        return {
+            weight.name: standing.target
+            if final is None
+            else self._target(weight, standing.sparsity, final)
+            for weight, standing in zip(self.trained, self.standing(), strict=True)
+        }
 
     @property
     def _shares_total(self) -> bool:
@@ -195,8 +207,7 @@ class Cohort:
         target = self.schedule.target
         return sparsity / target if target else 1.0
 
-    def _target(self, weight: PrunedWeight, sparsity: float) -> float:
-        asked = sparsity_at(self.schedule, weight.update_step)
+    def _target(self, weight: PrunedWeight, sparsity: float, asked: float) -> float:
         pattern = weight.layer.pattern
         if isinstance(pattern, MByN) and pattern.scheduled and not self._shares_total:
             prunable = weight.prunable

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pruneplug import builders
+from pruneplug.backend import require_tensorflow
 from pruneplug.console import print_report
+from pruneplug.files import write_text
 from pruneplug.importing import importing
 from pruneplug.lock import FolderInUseError, sole_use
 from pruneplug.outputs import CONFIG, write_outputs, write_summary
@@ -62,12 +64,18 @@ class Outcome:
     """What a finished run came to.
 
     Args:
-        val_accuracy: Accuracy on the validation data, which choices are made on.
-        target_reached: Whether every weight stands at the sparsity asked for.
+        target_reached: Whether every weight stands at the sparsity asked of it.
+        sparsity: Of all pruned weights together.
+        target: What the schedule ends at.
     """
 
-    val_accuracy: float
     target_reached: bool
+    sparsity: float
+    target: float
+
+    def __str__(self) -> str:
+        """Write both numbers."""
+        return f"{self.sparsity:.4f} instead of {self.target:.4f}"
 
 
 @dataclass
@@ -82,8 +90,7 @@ class _Record:
         """Write down the settings and start the tracker, once; also called by Keras."""
         if not self.begun:
             self.begun = True
-            text = redact(to_yaml(self.job.settings))
-            (self.job.folder / CONFIG).write_text(text, encoding="utf-8")
+            write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
             self.tracker.start(flatten(self.job.settings), self.job.tags)
 
     def end(self, status: RunStatus) -> None:
@@ -110,6 +117,7 @@ def run(job: Job) -> Outcome:
 
 def _run(job: Job) -> Outcome:
     with _refused(job.folder):
+        require_tensorflow()
         splits = builders.build_data(job.settings)
         planned = builders.planned_steps(job.settings, len(splits.train.y))
         schedule = builders.build_schedule(job.settings, planned)
@@ -122,16 +130,14 @@ def _run(job: Job) -> Outcome:
         trainer = _build_trainer(job, pruned, loss, epochs, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
-        targets = builders.targets(job.settings, result.report, schedule.target)
-        summary = write_outputs(job.folder, result, dense, targets, record.tracker)
+        summary = write_outputs(job.folder, result, dense, record.tracker)
         _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:
             _scan(job, pruned, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
-    reached = builders.target_reached(job.settings, schedule, result.steps)
-    return Outcome(result.metrics["val_accuracy"], reached)
+    return Outcome(result.target_reached, result.report.total, schedule.target)
 
 
 def _log_model(job: Job, model: keras.Model, splits: Splits, tracker: Tracker) -> None:
@@ -265,7 +271,7 @@ def _refused(folder: Path) -> Iterator[None]:
     new = not _content(folder)
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         for entry in _content(folder) if new else ():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise UsageError(str(error)) from error

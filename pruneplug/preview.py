@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pruneplug import builders
+from pruneplug.backend import require_tensorflow
 from pruneplug.console import layer_table
 from pruneplug.importing import importing
 from pruneplug.schedules import FieldSchedule, OneShotSparsity
 from pruneplug.settings import Settings
 from pruneplug.settings.groups import MlflowSettings
 from pruneplug.settings.planning import Plan, PlannedJob
-from pruneplug.tracking.locations import public, redact, resolve_uri
+from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
 
 if TYPE_CHECKING:
     from pruneplug.export import Sizes
@@ -74,7 +75,9 @@ def preview_job(settings: Settings) -> Preview:
     Raises:
         OSError: If a file that the settings name is missing.
         ValueError: If the settings, or files they name, cannot be trained with.
+        ImportError: If Keras does not run on TensorFlow.
     """
+    require_tensorflow()
     with importing():
         import keras
 
@@ -150,5 +153,6 @@ def _lines(job: PlannedJob, preview: Preview) -> Iterator[tuple[str, str]]:
 def _store(settings: Settings) -> str:
     tracking = settings.tracking
     if isinstance(tracking, MlflowSettings):
-        return f"{public(resolve_uri(tracking.uri))}, experiment {tracking.experiment}"
+        experiment = resolve_experiment(tracking.experiment)
+        return f"{public(resolve_uri(tracking.uri))}, experiment {experiment}"
     return "the journal in the run folder" if tracking.name == "journal" else "none"

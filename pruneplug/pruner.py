@@ -176,6 +176,10 @@ class Pruner:
         """Return how sparse each pruned weight is now, by its mask."""
         return tuple(weight for cohort in self._cohorts for weight in cohort.standing())
 
+    def targets(self) -> dict[str, float]:
+        """Return the sparsity that each weight ends at, by its name; shares are those it has."""
+        return {name: t for cohort in self._cohorts for name, t in cohort.targets().items()}
+
     def target_reached(self) -> bool:
         """Return whether every weight stands at the sparsity its schedule ends at."""
         return all(cohort.at_target() for cohort in self._cohorts)

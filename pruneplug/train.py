@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import shlex
-import signal
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.conf import HydraConf
@@ -33,12 +28,13 @@ from pruneplug.settings import (
     read_settings,
     register_schemas,
 )
+from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
-from pruneplug.settings.planning import plan, split_dry_run
+from pruneplug.settings.planning import plan
 from pruneplug.settings.wording import override
-from pruneplug.signals import STOP_SIGNALS, exit_code
 from pruneplug.sweep.identity import config_hash, git_commit
 from pruneplug.sweep.start import objective_count, take_sweep
+from pruneplug.terminal import complain, process_set_up
 from pruneplug.tracking.locations import redact, refuse_password
 
 if TYPE_CHECKING:
@@ -46,8 +42,6 @@ if TYPE_CHECKING:
     from pruneplug.sweep.sweep import Sweep
 
 CHECKPOINTS = "checkpoints"
-PROGRAM = "pruneplug-train"
-FULL_ERRORS = "HYDRA_FULL_ERROR"
 
 # Exit codes; 0 is success, and 128 + its number stands for a signal.
 FAILED, USAGE, TARGET_MISSED = 1, 2, 3
@@ -58,53 +52,59 @@ def main() -> None:
     # Else a second goes by at the end in looking for garbage among all that TensorFlow has made.
     atexit.register(gc.freeze)
     register_schemas()
-    with _process_set_up():
-        code = _answer_code()
+    with process_set_up():
+        try:
+            for word in sys.argv[1:]:
+                # Before anything shows it, in a sweep's values and what cannot be parsed too.
+                refuse_password("The command line", word)
+            line = CommandLine.parse(sys.argv[1:])
+        except (ValueError, OSError) as error:
+            sys.exit(complain(str(error), USAGE))
+        code = _answer_code(line)
         if code is None:
-            code = _exit_code()
+            code = _exit_code(line)
         sweep = take_sweep()
         if sweep is not None:
             code = _end_sweep(sweep, code)
     sys.exit(code)
 
 
-def _answer_code() -> int | None:
+def _answer_code(line: CommandLine) -> int | None:
     """Answer --help, or what would be done for dry_run=true; None if there is work to do."""
     try:
-        for word in sys.argv[1:]:
-            # Before anything shows it: also in a value of a sweep, or one that cannot be parsed.
-            refuse_password("The command line", word)
-        asked, sys.argv[1:] = split_dry_run(sys.argv[1:])
-        if (text := help_text(sys.argv[1:])) is not None:
-            print(text)
+        if line.help:
+            print(help_text(line))
             return 0
-        if not asked:
+        if not line.dry_run:
             return None
         from rich.console import Console
 
         from pruneplug.preview import show_plan
 
-        show_plan(plan(sys.argv[1:]), Console())
+        show_plan(plan(line), Console())
     except COMPOSE_ERRORS as error:
-        return _complain(explain(error), USAGE)
-    except (ValueError, TypeError, OSError) as error:
-        return _complain(str(error), USAGE)
+        return complain(explain(error), USAGE)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        return complain(str(error), USAGE)
     return 0
 
 
-def _exit_code() -> int:
+def _exit_code(line: CommandLine) -> int:
+    """Let Hydra run the job or the sweep, and say what has gone wrong outside of the jobs."""
+    sys.argv[1:] = line.arguments
+    run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=line.config)
     try:
-        _run_job()
+        run(_run_job)()
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 0
     except COMPOSE_ERRORS as error:
-        return _complain(explain(error), USAGE)
+        return complain(explain(error), USAGE)
     except OSError as error:
-        return _complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
+        return complain(f"hydra.run.dir must be a folder that can be made: {error}.", USAGE)
     except (ValueError, TypeError) as error:
-        return _complain(str(error), USAGE)
+        return complain(str(error), USAGE)
     except Exception as error:
-        return _complain(broken_off(error), FAILED)  # jobs have dealt with theirs
+        return complain(broken_off(error), FAILED)  # jobs have dealt with theirs
     return 0
 
 
@@ -116,14 +116,13 @@ def _end_sweep(sweep: Sweep, code: int) -> int:
     try:
         code = sweep.end(code, console)
     except OSError as error:
-        code = _complain(f"The results of the sweep cannot be written: {error}.", FAILED)
+        code = complain(f"The results of the sweep cannot be written: {error}.", FAILED)
     if code not in (0, TARGET_MISSED):
         folder = shlex.quote(override("hydra.sweep.dir", str(sweep.folder)))
-        _complain(f"To run what is missing: the same command with {folder}", code)
+        complain(f"To run what is missing: the same command with {folder}", code)
     return code
 
 
-@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
 def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     """Run one job; Hydra calls this once, or for each job of a sweep.
 
@@ -132,9 +131,12 @@ def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     """
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
-    if context.mode == RunMode.MULTIRUN:
-        return _run_in_sweep(config, context, folder)
-    code = _attempt(config, context, folder)
+    start = Path(context.runtime.cwd)
+    # Relative paths mean the same for all jobs: on any worker, and with hydra.job.chdir=true too.
+    with chdir(start if start.is_dir() else "."):
+        if context.mode == RunMode.MULTIRUN:
+            return _run_in_sweep(config, context, folder)
+        code = _attempt(config, context, folder)
     if code:
         raise SystemExit(code)
     return None
@@ -154,7 +156,7 @@ def _run_in_sweep(
     done = finished_record(Path(context.sweep.dir).absolute(), own) if own else None
     overrides = _overrides(context)
     if done is not None:
-        _complain(f"Job {context.job.num} ({overrides}) was finished before: {done.folder}", 0)
+        complain(f"Job {context.job.num} ({overrides}) was finished before: {done.folder}", 0)
         _remove_empty(folder)
         return done.objectives(count)
     record = JobRecord(folder, int(context.job.num), overrides, own)
@@ -180,14 +182,14 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
     try:
         outcome = _train(config, context, folder)
     except SystemExit as ending:
-        _complain(_way_on(context, folder), 0)
+        complain(_way_on(context, folder), 0)
         raise SystemExit(ending.code) from None
     except Exception as error:
         code = _say_why(error, context, folder)
         _remove_empty(folder)
         return code
     if not outcome.target_reached:
-        return _complain("The target sparsity was not reached.", TARGET_MISSED)
+        return complain(f"The target sparsity was not reached: {outcome}.", TARGET_MISSED)
     return 0
 
 
@@ -219,9 +221,9 @@ def _say_why(error: Exception, context: HydraConf, folder: Path) -> int:
     if isinstance(error, UsageError):
         if context.mode == RunMode.MULTIRUN:
             keep_traceback(error, folder)
-        return _complain(str(error), USAGE)
-    _complain(f"The run failed: {describe(error)} {keep_traceback(error, folder)}", FAILED)
-    return _complain(_way_on(context, folder), FAILED)
+        return complain(str(error), USAGE)
+    complain(f"The run failed: {describe(error)} {keep_traceback(error, folder)}", FAILED)
+    return complain(_way_on(context, folder), FAILED)
 
 
 def _way_on(context: HydraConf, folder: Path) -> str:
@@ -230,14 +232,11 @@ def _way_on(context: HydraConf, folder: Path) -> str:
         return "Nothing was saved yet that a run could go on from."
     # The run's own checkpoints are found without being told where they are.
     kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
-    words = [*kept, override("hydra.run.dir", str(folder))]
+    # Further configs, or the settings of a run, by --config-dir.
+    places = [s.path for s in context.runtime.config_sources if s.provider == "command-line"]
+    places = ["--config-dir", *places] if places else []
+    words = [*places, *kept, override("hydra.run.dir", str(folder))]
     return f"To go on: python -m pruneplug.train {shlex.join(words)}"
-
-
-def _complain(message: str, code: int) -> int:
-    """Print a message on standard error and return the exit code that goes with it."""
-    print(f"{PROGRAM}: {redact(message)}", file=sys.stderr)
-    return code
 
 
 def _remove_empty(folder: Path) -> None:
@@ -248,43 +247,6 @@ def _remove_empty(folder: Path) -> None:
             if Path.cwd() not in parent.parents:
                 break
             parent.rmdir()
-
-
-@contextmanager
-def _process_set_up() -> Iterator[None]:
-    """Let errors and signals come to this module, and warnings be one line each."""
-    full_errors = os.environ.get(FULL_ERRORS)
-    handlers = {number: signal.signal(number, _stop) for number in STOP_SIGNALS}
-    # Hydra prints errors itself unless it is asked for the full ones, which it raises.
-    os.environ[FULL_ERRORS] = "1"
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            os.environ.pop(FULL_ERRORS)
-            if full_errors is not None:
-                os.environ[FULL_ERRORS] = full_errors
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """End the program in good order; the next signal ends it at once."""
-    for other in STOP_SIGNALS:
-        signal.signal(other, lambda number, frame: os._exit(exit_code(number)))
-    raise SystemExit(_complain(f"Ended by {signal.Signals(number).name}.", exit_code(number)))
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    _complain(f"{category.__name__}: {message}", 0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from pruneplug.backend import require_tensorflow
+
+# Here because all that prunes is built on this module, whichever is imported first.
+require_tensorflow()
+
 
 def read(variable: keras.Variable) -> Any:
     """Return a variable's value: a NumPy array in host memory, else a tensor on its device."""

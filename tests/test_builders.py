@@ -1,11 +1,16 @@
+import re
+import warnings
 from pathlib import Path
 
+import keras
 import pytest
 from hydra import compose, initialize_config_dir
+from mlflow import MlflowClient
 
 from pruneplug import builders
 from pruneplug.builders.running import OPTIMIZERS
 from pruneplug.models import cnn, mlp
+from pruneplug.outputs import JOURNAL
 from pruneplug.pruner import Pruner
 from pruneplug.report import sparsity_report
 from pruneplug.schedules import (
@@ -59,7 +64,7 @@ def test_more_examples_take_fewer_epochs(examples: int, expected: int) -> None:
         (["schedule=one_shot", "schedule.step=7"], OneShotSparsity(0.8, 7)),
         (["schedule=multi_step", "schedule.steps=[10,0.5]", "schedule.shares=[0.5,1]"],
          MultiStepSparsity([0.4, 0.8], [10, 500])),
-        (["block=2of4"], PolynomialDecay(0.0, 0.5, 100, 700, 3.0, 12)),
+        (["block=2of4", "sparsity=0.5"], PolynomialDecay(0.0, 0.5, 100, 700, 3.0, 12)),
         (["block=2of4", "sparsity=0.25"], PolynomialDecay(0.0, 0.25, 100, 700, 3.0, 12)),
         (["schedule=constant", "schedule.frequency=0.05"], ConstantSparsity(0.8, 100, 700, 50)),
         (["schedule=constant", "schedule.frequency=5"], ConstantSparsity(0.8, 100, 700, 5)),
@@ -91,6 +96,69 @@ def test_a_schedule_that_cannot_work_is_refused(overrides: list[str]) -> None:
         builders.build_schedule(settings(*overrides), 1000)
 
 
+@pytest.mark.parametrize("schedule", ["linear", "polynomial"])
+def test_a_sparsity_does_not_fall(schedule: str) -> None:
+    given = [f"schedule={schedule}", "schedule.initial=0.5"]
+    with pytest.raises(ValueError, match=r"schedule\.initial=0\.5, sparsity=0\.4"):
+        builders.build_schedule(settings(*given, "sparsity=0.4"), 1000)
+    dense = builders.build_schedule(settings(*given, "sparsity=0"), 1000)
+    assert [dense.sparsity(step) for step in (1, 100, 1000)] == [0.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [("one_shot schedule.step=1", 1), ("multi_step schedule.steps=[1] schedule.shares=[1]", 1),
+     ("one_shot schedule.step=1.0", 1000)],
+)  # fmt: skip
+def test_the_first_step_is_told_from_the_end(words: str, step: int) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        schedule = builders.build_schedule(settings(*f"schedule={words}".split()), 1000)
+    assert list(schedule.due_steps(0, 1000)) == [step]
+    assert ["the first step of the training" in str(w.message) for w in said] == [True] * (
+        step == 1
+    )
+
+
+def test_more_sparsity_than_groups_have_is_said() -> None:
+    with pytest.warns(UserWarning, match=r"prunes to 0\.5, less than the sparsity=0\.9"):
+        schedule = builders.build_schedule(settings("block=2of4", "sparsity=0.9"), 1000)
+    assert schedule.target == 0.5
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["policy=keep_ends", "policy=skip block.size=[2,2]", "policy=by_name policy.only=[pool*]"],
+)
+def test_nothing_to_prune_is_refused(words: str) -> None:
+    model = cnn.build((8, 8, 1), 10, filters=[2], hidden=4)
+    model = keras.Sequential([model.get_layer("conv_1"), model.get_layer("pool_1")])
+    model.build((None, 8, 8, 1))
+    with pytest.raises(ValueError, match=r"must have weights to prune; got none \(conv_1: "):
+        builders.prune(settings(*words.split()), model, OneShotSparsity(0.5, 1))
+    chosen = settings(*words.split(), "sparsity=0")
+    assert builders.prune(chosen, model, OneShotSparsity(0.0, 1)).layers
+
+
+@pytest.mark.parametrize(
+    ("words", "reach"),
+    [
+        ("sparsity=0.8", None),
+        ("block.size=[4,4] sparsity=0.75", None),
+        ("block.size=[64,64] sparsity=0.8", r"0\.8, and these layers can only come to 0\.0"),
+        ("block=2of4 sparsity=0.3", r"0\.3, and these layers can only come to 0\.25"),
+    ],
+)
+def test_what_cannot_be_reached_is_said_before_training(words: str, reach: str | None) -> None:
+    chosen = settings(*words.split())
+    schedule = builders.build_schedule(chosen, 100)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        builders.prune(chosen, mlp.build((16,), 4, hidden=[32]), schedule)
+    assert len(said) == (reach is not None)
+    assert all(re.search(str(reach), str(warning.message)) for warning in said)
+
+
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_every_optimizer_gets_its_settings(name: str) -> None:
     optimizer = builders.build_optimizer(settings(f"optimizer={name}"))
@@ -108,6 +176,25 @@ def test_every_tracker(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/m.db"
     mlflow = builders.build_tracker(settings(f"tracking.uri={uri}"), tmp_path, "run")
     assert mlflow.describe()["tracking_uri"] == uri
+
+
+@pytest.mark.filterwarnings("default")  # MLflow's own
+def test_a_run_goes_to_the_experiment_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of the environment")
+    given = [f"tracking.uri=sqlite:///{tmp_path}/m.db"]
+    for name, words in (
+        ("of the environment", given),
+        ("own", [*given, "tracking.experiment=own"]),
+    ):
+        tracker = builders.build_tracker(settings(*words), tmp_path / name, "run")
+        tracker.start({}, {})
+        tracker.finish("FINISHED")
+        (start, *_) = Journal.read(tmp_path / name / JOURNAL)
+        assert start["experiment"] == name
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/m.db")
+    assert {"of the environment", "own"} <= {e.name for e in client.search_experiments()}
 
 
 @pytest.mark.parametrize("name", ["uniform", "global", "erk"])
@@ -169,12 +256,11 @@ def test_a_model_that_xnnpack_cannot_run_is_refused() -> None:
 
 @pytest.mark.parametrize("scheduled", ["true", "false"])
 def test_m_by_n(scheduled: str) -> None:
-    chosen = settings("block=2of4", f"block.scheduled={scheduled}")
+    chosen = settings("block=2of4", f"block.scheduled={scheduled}", "sparsity=0.5")
     schedule = builders.build_schedule(chosen, 100)
     pruner = Pruner(builders.prune(chosen, mlp.build((64,), 10, hidden=[32]), schedule))
     pruner.start()
     for _ in range(70):
         pruner.advance()
     assert all(weight.sparsity == weight.target == 0.5 for weight in pruner.weights())
-    assert builders.target_reached(chosen, schedule, 70)
-    assert builders.target_reached(chosen, schedule, 20) == (scheduled == "false")
+    assert pruner.target_reached()

@@ -10,7 +10,8 @@ from cli import run_command, write_tiny_data
 from pruneplug.preview import draw, preview_job
 from pruneplug.schedules import ConstantSparsity, OneShotSparsity, PolynomialDecay
 from pruneplug.settings import register_schemas
-from pruneplug.settings.planning import plan, split_dry_run
+from pruneplug.settings.command_line import CommandLine, split_dry_run
+from pruneplug.settings.planning import plan
 
 DRY = "dry_run=true"
 
@@ -84,7 +85,7 @@ def test_what_is_expected_is_what_comes(allocation: str, tmp_path: Path) -> None
     write_tiny_data(tmp_path / "tiny.npz")
     data = ["data=npz", f"data.path={tmp_path}/tiny.npz", "trainer.epochs=1", "model.hidden=[8]"]
     register_schemas()
-    (job,) = plan([*data, f"allocation={allocation}", "tracking=none"]).jobs
+    (job,) = plan(CommandLine.parse([*data, f"allocation={allocation}", "tracking=none"])).jobs
     preview = preview_job(job.settings)
     words = [*data, f"allocation={allocation}", "tracking=none", "hydra.run.dir=run"]
     assert run_command(tmp_path, *words) == 0

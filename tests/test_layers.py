@@ -27,7 +27,7 @@ RULES = "schedules sparsity ranking masks patterns allocation surgery registry m
 WRAPPED = f"{RULES} constraint variables wrapper weights"
 ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection prune report"
 # All that a command drives.
-BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files"
+BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files backend"
 
 TABLE = {
     "schedules": _row(),
@@ -36,6 +36,7 @@ TABLE = {
     "failures": _row(),
     "files": _row(),
     "importing": _row(),
+    "backend": _row(),
     "sparsity": _row(),
     "ranking": _row(others="numpy"),
     "masks": _row("ranking", "numpy keras"),
@@ -45,7 +46,7 @@ TABLE = {
     "registry": _row("sparsity", "keras"),
     "members": _row("sparsity surgery registry", "keras"),
     "policies": _row("registry members", "keras"),
-    "variables": _row(others="numpy keras tensorflow"),
+    "variables": _row("backend", "numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
     "serialization": _row("schedules patterns allocation", "keras"),
     "wrapper": _row(f"{RULES} constraint variables serialization", "numpy keras"),
@@ -67,7 +68,7 @@ TABLE = {
     "sensitivity": _row(f"{RULES} wrapper weights files", "numpy keras matplotlib yaml"),
     "data": _row(others="numpy keras sklearn"),
     "models": _row("data", "numpy keras"),
-    "settings": _row("tracking.locations", "hydra omegaconf"),
+    "settings": _row("tracking.locations", "hydra omegaconf yaml"),
     "outputs": _row(BELOW, "keras"),
     "comparison": _row("files tracking outputs", "matplotlib yaml"),
     "report.__main__": _row("comparison", "rich"),
@@ -75,15 +76,18 @@ TABLE = {
     "builders": _row(f"{BELOW} settings outputs", "keras numpy"),
     "job": _row(f"{BELOW} importing settings outputs console builders", "keras tensorflow rich"),
     "preview": _row(f"{BELOW} importing settings outputs console builders", "keras rich"),
-    "sweep": _row("files tracking settings outputs comparison builders", "rich hydra omegaconf"),
+    "sweep": _row(
+        "backend files tracking settings outputs comparison builders", "rich hydra omegaconf"
+    ),
     "sync": _row("files tracking"),
+    "terminal": _row("signals tracking.locations"),
     "train": _row(
-        "signals failures settings outputs job preview sweep tracking.locations",
+        "failures terminal settings outputs job preview sweep tracking.locations",
         "rich hydra omegaconf",
     ),
     "plugins": _row("settings", "hydra"),
     # Its names are loaded on use; type checkers read them here.
-    "__init__": _row(f"{ENGINE} callbacks training"),
+    "__init__": _row(f"{ENGINE} callbacks training backend"),
 }
 
 

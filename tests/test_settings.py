@@ -17,6 +17,7 @@ from pruneplug.settings import (
     register_schemas,
     to_yaml,
 )
+from pruneplug.settings.command_line import CommandLine
 from pruneplug.settings.help import help_text
 from pruneplug.settings.run import SCHEMAS
 from pruneplug.settings.wording import override
@@ -29,6 +30,9 @@ NEEDED = {
     "data=npz": ["data.path=d.npz"],
     "experiment=finetune_pretrained": ["model.path=m.keras"],
 }
+
+
+AT_ONCE = "block=2of4 block.scheduled=false"
 
 
 def settings(*overrides: str) -> Settings:
@@ -115,11 +119,21 @@ def test_the_documented_keys_exist() -> None:
         ("schedule.begin=1.5", ["schedule.begin must lie in [0, 1]", "1.5"]),
         ("schedule.begin=-3", ["schedule.begin must be at least 0", "-3"]),
         ("schedule.frequency=0", ["schedule.frequency must be at least 1"]),
+        ("schedule.begin=0 schedule.end=1", ["schedule.end must be 1.0 for", "schedule.end=1."]),
+        ("schedule=constant schedule.end=1", ["schedule.end must be 1.0 for the end"]),
+        ("schedule.frequency=1.0", ["schedule.frequency must be 1 for an update in every step"]),
         ("schedule.initial=1", ["schedule.initial"]),
         ("schedule.power=0", ["schedule.power must be above 0"]),
         ("block.size=[2]", ["block.size must be two whole numbers", "[2]"]),
         ("block.size=[0,2]", ["block.size"]),
         ("block.m_by_n=[4,2]", ["block.m_by_n must be [m,n] with 1 <= m < n", "[4, 2]"]),
+        ("block=2of4 block.size=[4,4]", ["block.size must be [1,1] beside", "[4, 4]"]),
+        ("block=4x4 block.m_by_n=[2,4]", ["block.size must be [1,1] beside"]),
+        ("block=2of4 block.pooling=MAX", ["block.pooling must stay AVG beside"]),
+        ("block=2of4 sensitivity=scan", ["sensitivity.sparsities must be [] beside"]),
+        (f"{AT_ONCE} allocation=erk", ["allocation must be uniform beside", "allocation=erk"]),
+        (f"{AT_ONCE} allocation.overrides={{a:0.5}}", ["allocation.overrides must be null"]),
+        (f"{AT_ONCE} sparsity=0.3", ["sparsity must be 0, or at least 0.5 beside", "0.3"]),
         ("schedule=one_shot schedule.step=0", ["schedule.step must be at least 1"]),
         ("schedule=multi_step schedule.steps=[]", ["schedule.steps", "at least one"]),
         ("schedule=multi_step schedule.shares=[1.0]", ["schedule.shares", "as many as steps"]),
@@ -137,6 +151,22 @@ def test_a_bad_value_is_named_with_what_is_allowed(overrides: str, parts: list[s
     message = complaint(*overrides.split())
     assert all(part in message for part in parts), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "schedule.end=1.0",
+        "schedule.begin=1 schedule.end=2",
+        "schedule.frequency=1",
+        "schedule=one_shot schedule.step=1",
+        f"{AT_ONCE} sparsity=0 allocation=erk",
+        f"{AT_ONCE} sparsity=0.5",
+        "block=2of4 sparsity=0.3 allocation=erk",
+    ],
+)
+def test_what_can_be_meant_is_accepted(overrides: str) -> None:
+    settings(*overrides.split())
 
 
 def test_a_bad_key_in_a_file_is_found_there(tmp_path: Path) -> None:
@@ -162,17 +192,18 @@ def test_options_leave_the_name_out() -> None:
 
 def test_help_shows_the_settings_a_command_line_leads_to() -> None:
     register_schemas()
-    text = help_text(["--help", "sparsity=0.7"]) or ""
+    text = help_text(CommandLine.parse(["--help", "sparsity=0.7"]))
     assert "\nsparsity: 0.7\n" in text
     assert "\nhydra:" not in text
-    assert help_text(["sparsity=0.7"]) is None
+    assert not CommandLine.parse(["sparsity=0.7"]).help
 
 
 def test_help_knows_the_configs_of_a_further_folder(tmp_path: Path) -> None:
     register_schemas()
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nsparsity: 0.6\n")
-    text = help_text(["--help", "--config-dir", str(tmp_path), "experiment=mine"]) or ""
+    line = CommandLine.parse(["--help", "--config-dir", str(tmp_path), "experiment=mine"])
+    text = help_text(line)
     assert "\nsparsity: 0.6\n" in text
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
 from cli import run_command, write_tiny_data
 from hydra import compose, initialize_config_dir
@@ -111,6 +112,20 @@ def test_a_sweep_is_one_run_with_its_jobs_below_it(
     assert "No run without pruning (sparsity=0) is here to compare with." in out
     assert f"report               {sweep}/report/report.html" in out
     assert parent.info.run_id in out
+
+
+def test_relative_paths_keep_their_meaning_in_a_job_that_changes_its_folder(
+    tmp_path: Path, tiny: list[str]
+) -> None:
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]).save(
+        tmp_path / "own.keras"
+    )
+    model = ["model=saved", "model.path=own.keras", "trainer.epochs=1", "tracking.log_model=false"]
+    given = [*tiny[:3], *model, "hydra.sweep.dir=sweep", "hydra.job.chdir=true"]
+    assert run_command(tmp_path, *given, "sparsity=0.5,0.8") == 0
+    check_family(tmp_path, 2)
+    assert [path.parent for path in tmp_path.rglob("*.db")] == [tmp_path]
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 2
 
 
 def test_without_tracking_nothing_is_tracked(tmp_path: Path, tiny: list[str]) -> None:

@@ -15,12 +15,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cli import write_tiny_data
 
-from pruneplug.outputs import JOURNAL
-from pruneplug.train import TARGET_MISSED, main
+from pruneplug.outputs import JOURNAL, LAYERS
+from pruneplug.sensitivity.writing import SUGGESTION, TABLE
+from pruneplug.train import TARGET_MISSED, USAGE, main
 
 ROOT = Path(__file__).parents[1]
 QUICK = "experiment=quick"
+TABLES = (LAYERS, JOURNAL, TABLE, SUGGESTION)
 LOGGING = "hydra._internal.logging_config.configure_logging"
 # experiment=quick: 2 epochs of 41 steps; 0.1 and 0.7 of 82 steps; and the end of the training.
 UPDATES = [*range(8, 58), 82]
@@ -179,9 +182,77 @@ def test_a_missed_target_has_its_own_exit_code(
 ) -> None:
     arguments = ["tracking=none", "hydra.run.dir=run", "schedule.begin=0", "schedule.end=1000"]
     assert command(QUICK, *arguments) == TARGET_MISSED
-    layers = summary_of(tmp_path / "run")["sparsity"]["layers"].values()
-    assert all(layer["target"] == 0.8 and layer["sparsity"] < 0.8 for layer in layers)
-    assert "will not be finished" in capsys.readouterr().err
+    sparsity = summary_of(tmp_path / "run")["sparsity"]
+    assert all(x["target"] == 0.8 and x["sparsity"] < 0.8 for x in sparsity["layers"].values())
+    said = capsys.readouterr().err
+    assert "will not be finished" in said
+    missed = f"pruneplug-train: The target sparsity was not reached: {sparsity['total']:.4f} "
+    assert said.endswith(f"{missed}instead of 0.8000.\n")
+    # Its result stands; started again, it is written again with the same code.
+    assert command(QUICK, *arguments) == TARGET_MISSED
+
+
+def test_layers_of_one_name_are_told_apart_everywhere(
+    command: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_data(tmp_path / "tiny.npz")
+    layers = keras.layers
+    parts = [
+        keras.Sequential([keras.Input((width,)), layers.Dense(8, name="d")], name=name)
+        for name, width in (("a", 16), ("b", 8))
+    ]
+    ends = [layers.Flatten(), *parts, layers.Dense(3, activation="softmax", name="out")]
+    keras.Sequential([keras.Input((4, 4, 1)), *ends]).save(tmp_path / "nested.keras")
+    arguments = ["data=npz", "data.path=tiny.npz", "model=saved", "model.path=nested.keras"]
+    arguments += ["trainer.epochs=2", "tracking=journal", "hydra.run.dir=run", "sparsity=0.5"]
+    arguments += [
+        "allocation.overrides={d_1:0.25}",
+        "sensitivity=scan",
+        "sensitivity.sparsities=[0.5]",
+    ]
+    for _ in range(2):  # trained, and read again
+        assert command(*arguments) == 0
+        found = summary_of(tmp_path / "run")["sparsity"]["layers"]
+        assert list(found) == ["d/kernel", "d_1/kernel", "out/kernel"]
+        assert found["d_1/kernel"]["kept"] == 48
+        out = capsys.readouterr().out
+        tables = [out, *((tmp_path / "run" / name).read_text() for name in TABLES)]
+        assert all("d_1/kernel" in table for table in tables)
+    stripped = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    kernels = [part.get_layer("d").kernel.numpy() for part in stripped.layers[1:3]]
+    kept = [int((kernel != 0).sum()) for kernel in kernels]
+    assert kept == [found[name]["kept"] for name in ("d/kernel", "d_1/kernel")]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_resume_that_is_refused_says_line_by_line_what_differs(
+    command: Callable[..., object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny_data(tmp_path / "tiny.npz")
+    common = ["data=npz", "data.path=tiny.npz", "tracking=none", "hydra.run.dir=run"]
+    assert command(*common, "trainer.epochs=3", "model.hidden=[8]", "sparsity=0.5") == 0
+    capsys.readouterr()
+    changes = ["sparsity=0.9", "optimizer.learning_rate=0.5", "model.hidden=[4]"]
+    changes += ["trainer.batch_size=9", "trainer.epochs=4", "seed=2", "schedule.end=0.9"]
+    assert command(*common, *changes) == USAGE
+    said = capsys.readouterr().err
+    lines = [line.removeprefix("- ") for line in said.splitlines() if line.startswith("- ")]
+    assert set(lines) >= {
+        "sparsity: 0.5 in the checkpoint, 0.9 now",
+        "optimizer.learning_rate: 0.001 in the checkpoint, 0.5 now",
+        "model.hidden: [8] in the checkpoint, [4] now",
+        "trainer.batch_size: 32 in the checkpoint, 9 now",
+        "trainer.epochs: 3 in the checkpoint, 4 now",
+        "seed: 0 in the checkpoint, 2 now",
+        "schedule.end: 0.7 in the checkpoint, 0.9 now",
+    }
+    assert len({line.partition(":")[0] for line in lines}) == len(lines)
+    assert not any("{" in line for line in lines)
+    # Forced, it says the same, and delivers what is asked for now.
+    given = ["sparsity=0.9", "model.hidden=[8]", "trainer.epochs=8", "trainer.force_resume=true"]
+    assert command(*common, *given) == 0
+    assert "- sparsity: 0.5 in the checkpoint, 0.9 now" in capsys.readouterr().err
+    assert summary_of(tmp_path / "run")["sparsity"]["total"] == pytest.approx(0.9, abs=0.02)
 
 
 def test_another_model_on_other_data(command: Callable[..., object], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 TensorFlow is imported by what a function builds, not by these modules.
 """
 
-from pruneplug.builders.pruning import prune, target_reached, targets
+from pruneplug.builders.pruning import prune
 from pruneplug.builders.running import (
     build_data,
     build_loss,
@@ -28,6 +28,4 @@ __all__ = [
     "open_tracker",
     "planned_steps",
     "prune",
-    "target_reached",
-    "targets",
 ]

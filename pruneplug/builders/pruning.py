@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pruneplug.allocation import (
     Allocation,
@@ -23,7 +22,10 @@ if TYPE_CHECKING:
 
     from pruneplug.patterns import MByN
     from pruneplug.policies import PruningPolicy
-    from pruneplug.report import SparsityReport
+    from pruneplug.sensitivity import Candidate
+
+# A sparsity that is closer than this to the one asked for comes from rounding to whole weights.
+_NEAR = 0.01
 
 ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
     "uniform": UniformAllocation,
@@ -37,9 +39,11 @@ def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> ke
 
     Raises:
         ValueError: If a layer cannot be pruned, or not in this shape, and the policy does not
-            leave it out; or if the overrides of the allocation name nothing or leave no room.
+            leave it out; if the overrides of the allocation name nothing or leave no room; or if
+            there is nothing to prune at all.
     """
     from pruneplug.prune import prune_low_magnitude
+    from pruneplug.sensitivity import candidates
 
     block = settings.block
     allocation = ALLOCATIONS[settings.allocation.name](settings.allocation.overrides or {})
@@ -52,7 +56,11 @@ def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> ke
         sparsity_m_by_n=_m_by_n(settings),
         allocation=allocation,
     )
-    _check_overrides(allocation, _prunable(pruned), schedule.target)
+    weights = candidates(pruned)
+    if weights:
+        _tell_reach(_reach(weights, allocation, schedule.target), schedule.target)
+    elif schedule.target:
+        raise ValueError(_nothing_to_prune(pruned))
     return pruned
 
 
@@ -70,54 +78,47 @@ def build_policy(settings: Settings) -> PruningPolicy:
     return build[settings.policy.name](**options(settings.policy))
 
 
-def targets(settings: Settings, report: SparsityReport, final: float) -> dict[str, float]:
-    """Return the sparsity asked of each weight by its name.
+def _reach(weights: Sequence[Candidate], allocation: Allocation, final: float) -> float:
+    """Return the total sparsity of the masks to `final` of the weights as they are."""
+    from pruneplug import masks, variables
 
-    Args:
-        settings: All settings.
-        report: Of the pruned model at the end.
-        final: What the schedule ends at.
-    """
-    own = _has_shares(settings) or _m_by_n(settings) is not None
-    return {weight.name: weight.target if own else final for weight in report.weights}
+    shapes = [tuple(weight.variable.shape) for weight in weights]
+    units = [weight.pattern.units(shape) for weight, shape in zip(weights, shapes, strict=True)]
 
+    def scores(index: int) -> Any:
+        return weights[index].pattern.scores(variables.read(weights[index].variable))
 
-def target_reached(settings: Settings, schedule: FieldSchedule, steps: int) -> bool:
-    """Return whether the masks of a training of so many steps end at the final sparsity."""
-    pattern = _m_by_n(settings)
-    if pattern is not None and not pattern.scheduled:
-        return True
-    last = max(schedule.due_steps(0, steps + 1), default=0)
-    return schedule.sparsity(last) == schedule.target
-
-
-def _prunable(pruned: keras.Model) -> list[Prunable]:
-    from pruneplug.wrapper import pruned_layers
-
-    return [
-        Prunable(f"{layer.layer.name}/{name}", weight.shape, layer.pattern.units(weight.shape))
-        for layer in pruned_layers(pruned)
-        for name, (weight, *_) in zip(layer.weight_names, layer.pruning_vars, strict=True)
-        if weight.trainable
+    prunable = [
+        Prunable(weight.name, shape, count)
+        for weight, shape, count in zip(weights, shapes, units, strict=True)
     ]
+    kept = allocation.kept(prunable, final, 1.0, scores)
+    left = sum(
+        masks.count(weight.pattern.mask(scores(i), kept[i], shapes[i])[0])
+        for i, weight in enumerate(weights)
+    )
+    return 1.0 - left / sum(map(math.prod, shapes))
 
 
-def _check_overrides(allocation: Allocation, weights: Sequence[Prunable], final: float) -> None:
-    """Refuse before training what would be refused at the last update, or matches nothing."""
-    for pattern in allocation.overrides:
-        names = [weight.name for weight in weights]
-        matchable = {*names, *(name.partition("/")[0] for name in names)}
-        if not any(fnmatchcase(name, pattern) for name in matchable):
-            raise ValueError(
-                f"allocation.overrides must name pruned layers or weights; got {pattern!r}, and "
-                f"the weights are {', '.join(names)}."
-            )
-    if weights:
-        allocation.kept(weights, final, 1.0, lambda index: np.zeros(weights[index].units))
+def _tell_reach(reach: float, final: float) -> None:
+    """Warn where blocks, groups or layers are too few to come near the sparsity asked for."""
+    if reach < final - _NEAR:
+        warnings.warn(
+            f"A pruning schedule asks for a sparsity of {final:g}, and these layers can only come "
+            f"to {reach:.4f}: each keeps one block at least, and groups are pruned by whole "
+            "weights. Take smaller blocks, or another sparsity.",
+            stacklevel=2,
+        )
 
 
-def _has_shares(settings: Settings) -> bool:
-    return settings.allocation.name != "uniform" or bool(settings.allocation.overrides)
+def _nothing_to_prune(pruned: keras.Model) -> str:
+    from pruneplug.report import sparsity_report
+
+    reasons = [f"{skipped.layer}: {skipped.reason}" for skipped in sparsity_report(pruned).skipped]
+    return (
+        f"The model must have weights to prune; got none ({'; '.join(reasons)}). Change policy or "
+        "block, or train without pruning: sparsity=0."
+    )
 
 
 def _m_by_n(settings: Settings) -> MByN | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from pruneplug.schedules import (
@@ -75,24 +76,52 @@ def final_sparsity(settings: Settings) -> float:
     if settings.block.m_by_n is None:
         return settings.sparsity
     zeros, group = settings.block.m_by_n
+    if settings.sparsity > zeros / group:
+        warnings.warn(
+            f"block.m_by_n=[{zeros},{group}] prunes to {zeros / group:g}, less than the "
+            f"sparsity={settings.sparsity:g} that is asked for.",
+            stacklevel=2,
+        )
     return min(settings.sparsity, zeros / group)
 
 
 def _schedule(timing: ScheduleSettings, final: float, planned: int) -> FieldSchedule:
     if isinstance(timing, OneShotSettings):
+        _tell_first_step("step", timing.step)
         return OneShotSparsity(final, _as_step(timing.step, planned))
     if isinstance(timing, MultiStepSettings):
+        _tell_first_step("steps", timing.steps[-1])
         steps = [_as_step(step, planned) for step in timing.steps]
         return MultiStepSparsity([final * share for share in timing.shares], steps)
     if not isinstance(timing, TimedSettings):
         raise TypeError(f"schedule must say when to update; got {type(timing).__name__}.")
     begin, end = _span(timing, planned)
     frequency = _frequency(timing, end - begin, planned)
+    if not isinstance(timing, RampSettings):
+        return ConstantSparsity(final, begin, end, frequency)
+    initial = _initial(timing, final)
     if isinstance(timing, PolynomialSettings):
-        return PolynomialDecay(timing.initial, final, begin, end, timing.power, frequency)
-    if isinstance(timing, RampSettings):
-        return RAMPS[timing.name](timing.initial, final, begin, end, frequency)
-    return ConstantSparsity(final, begin, end, frequency)
+        return PolynomialDecay(initial, final, begin, end, timing.power, frequency)
+    return RAMPS[timing.name](initial, final, begin, end, frequency)
+
+
+def _tell_first_step(name: str, last: int | float) -> None:
+    """Warn where the only update is in step 1, which may have been meant for the end."""
+    if isinstance(last, int) and last == 1:
+        warnings.warn(
+            f"schedule.{name} ends with 1, the first step of the training; its end is 1.0.",
+            stacklevel=2,
+        )
+
+
+def _initial(timing: RampSettings, final: float) -> float:
+    """Return the sparsity of the first update; the dense baseline of a sweep has none."""
+    if final and timing.initial > final:
+        raise ValueError(
+            "schedule.initial must not be above the sparsity at the end; "
+            f"got schedule.initial={timing.initial}, sparsity={final}."
+        )
+    return min(timing.initial, final)
 
 
 def _span(timing: TimedSettings, planned: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """A data set of one's own: the arrays of one .npz file."""
 
 import math
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -53,6 +54,8 @@ def load(
     num_classes = max(train_classes, test_classes)
     if num_classes < 2:
         raise ValueError(f"{path} must hold labels of at least 2 classes; got only class 0.")
+    if not _is_one_hot(arrays["y_train"]):
+        _tell_gaps(path, np.union1d(y_train, y_test), num_classes)
     train = Arrays(_inputs(path, "x_train", arrays["x_train"], scale), y_train)
     test = Arrays(_inputs(path, "x_test", arrays["x_test"], scale), y_test)
     train, held_out = split_validation(train, validation, seed)
@@ -154,7 +157,7 @@ def _inputs(path: Path, key: str, array: Array, scale: float | None) -> npt.NDAr
 
 def _class_ids(path: Path, key: str, labels: Array) -> tuple[npt.NDArray[np.int64], int]:
     """Turn labels into class ids; return them and the number of classes they imply."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
+    if _is_one_hot(labels):
         if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
             raise ValueError(
                 f"{path}: {key} of shape {labels.shape} must hold one-hot rows, a single 1 among "
@@ -174,3 +177,19 @@ def _class_ids(path: Path, key: str, labels: Array) -> tuple[npt.NDArray[np.int6
             f"got label={wrong[0]}."
         )
     return ids.astype(np.int64), int(ids.max()) + 1
+
+
+def _is_one_hot(labels: Array) -> bool:
+    return labels.ndim == 2 and labels.shape[1] > 1
+
+
+def _tell_gaps(path: Path, ids: Array, num_classes: int) -> None:
+    """Warn of outputs for classes that nothing belongs to: the labels may be no class ids."""
+    if len(ids) < num_classes:
+        warnings.warn(
+            f"{path}: the labels are {len(ids)} different numbers up to {num_classes - 1}, which "
+            f"makes {num_classes} classes, {num_classes - len(ids)} of them without a sample. "
+            f"Unless that is meant, number the classes from 0 to {len(ids) - 1}: "
+            "numpy.unique(y, return_inverse=True).",
+            stacklevel=2,
+        )

@@ -11,6 +11,11 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, flag_override
 
 from pruneplug.settings.compose import config_folder
+from pruneplug.settings.rerun import RERUN, register_run, saved_run, without_places
+
+_WORD = "dry_run"
+_ANSWERS = {"true": True, "yes": True, "on": True, "1": True}
+_ANSWERS |= {"false": False, "no": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -22,22 +27,39 @@ class CommandLine:
         words: Its overrides, with the folder of `--config-dir` as one of them.
         multirun: Whether it has `--multirun`.
         help: Whether it has `--help`.
+        dry_run: Whether it only asks what would be done, by `dry_run=true`.
+        arguments: What Hydra gets of it: a run whose settings are asked for is its `--config-dir`.
     """
 
     config: str
     words: tuple[str, ...]
     multirun: bool
     help: bool
+    dry_run: bool
+    arguments: tuple[str, ...]
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> CommandLine:
-        """Read the arguments as the command gets them."""
+        """Read the arguments as the command gets them, and the settings of a run they ask for.
+
+        Raises:
+            OSError: If a file that they point to cannot be read.
+            ValueError: If it is none to run with, or `dry_run` is neither true nor false.
+        """
+        dry_run, arguments = split_dry_run(arguments)
         given = get_args_parser().parse_args(list(arguments))
-        words = list(given.overrides)
-        if given.config_dir:
-            words.append(f"hydra.searchpath=[file://{given.config_dir}]")
-        config = given.config_name or "config"
-        return cls(config, tuple(words), bool(given.multirun), bool(given.help))
+        words, config = list(given.overrides), given.config_name or "config"
+        search = f"hydra.searchpath=[file://{given.config_dir}]"
+        if (run := saved_run(given)) is not None:
+            register_run(run)
+            config = RERUN
+            further = [search] if given.config_path and given.config_dir else []
+            words += further
+            arguments = ["--config-dir", str(run), *without_places(arguments), *further]
+        elif given.config_dir:
+            words.append(search)
+        flags = bool(given.multirun), bool(given.help), dry_run
+        return cls(config, (*words,), *flags, (*arguments,))
 
     def compose(self, words: Sequence[str]) -> DictConfig:
         """Compose the config with these overrides, Hydra's own settings included.
@@ -60,3 +82,28 @@ def drop_hydra(config: DictConfig) -> DictConfig:
     with flag_override(config, ["struct", "readonly"], [False, False]):
         del config["hydra"]
     return config
+
+
+def split_dry_run(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take `dry_run=true` out of a command line.
+
+    Returns:
+        Whether it was there, and the other arguments.
+
+    Raises:
+        ValueError: If its value is neither true nor false.
+
+    Example:
+        >>> split_dry_run(["sparsity=0.9", "dry_run=true"])
+        (True, ['sparsity=0.9'])
+    """
+    asked, others = False, []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key != _WORD:
+            others.append(argument)
+        elif value.lower() in _ANSWERS:
+            asked = _ANSWERS[value.lower()]
+        else:
+            raise ValueError(f"{_WORD} must be true or false; got {argument}.")
+    return asked, others

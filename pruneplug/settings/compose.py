@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -51,7 +51,13 @@ def read_settings(config: DictConfig) -> Settings:
     """
     for key in sorted(OmegaConf.missing_keys(config)):
         raise ValueError(f"{key} must be given; got none. Write {key}=<value>.")
-    settings = cast(Settings, OmegaConf.to_object(config))
+    settings = OmegaConf.to_object(config)
+    if not isinstance(settings, Settings):
+        raise ValueError(
+            "A config must have types: `- base_config` must stand first in its defaults, as in "
+            "conf/config.yaml. To run the saved settings of a run again, name the folder that its "
+            "config.yaml is in: python -m pruneplug.train --config-dir RUN"
+        )
     _refuse_additions(settings, "")
     return settings
 

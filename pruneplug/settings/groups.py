@@ -200,7 +200,8 @@ class MlflowSettings(TrackingSettings):
 
     uri: str | None
     """Store or server; None: MLFLOW_TRACKING_URI, else `mlflow.db` in the working directory."""
-    experiment: str
+    experiment: str | None
+    """Its name for comparable runs; None: MLFLOW_EXPERIMENT_NAME, else `pruneplug`."""
     log_model: bool
     """Whether the stripped model is logged in MLflow's format too, ready to be served."""
     system_metrics: bool

@@ -14,9 +14,6 @@ from pruneplug.settings.command_line import CommandLine, composing, drop_hydra
 from pruneplug.settings.compose import read_settings
 from pruneplug.settings.run import Settings
 
-_WORD = "dry_run"
-_ANSWERS = {"true": True, "yes": True, "on": True, "1": True}
-_ANSWERS |= {"false": False, "no": False, "off": False, "0": False}
 _BASIC = "BasicSweeper"
 
 
@@ -51,42 +48,16 @@ class Plan:
     search: tuple[str, ...] = ()
 
 
-def split_dry_run(arguments: Sequence[str]) -> tuple[bool, list[str]]:
-    """Take `dry_run=true` out of a command line.
-
-    Returns:
-        Whether it was there, and the other arguments.
-
-    Raises:
-        ValueError: If its value is neither true nor false.
-
-    Example:
-        >>> split_dry_run(["sparsity=0.9", "dry_run=true"])
-        (True, ['sparsity=0.9'])
-    """
-    asked, others = False, []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key != _WORD:
-            others.append(argument)
-        elif value.lower() in _ANSWERS:
-            asked = _ANSWERS[value.lower()]
-        else:
-            raise ValueError(f"{_WORD} must be true or false; got {argument}.")
-    return asked, others
-
-
-def plan(arguments: Sequence[str]) -> Plan:
+def plan(line: CommandLine) -> Plan:
     """Compose the settings of every job that a command line asks for.
 
     Args:
-        arguments: As the command gets them, without `dry_run=true`.
+        line: Without `dry_run=true`.
 
     Raises:
         ValueError: If a value is missing, unknown or out of its range.
         CompactHydraException, OmegaConfBaseException: If the settings cannot be composed.
     """
-    line = CommandLine.parse(arguments)
     with composing():
         parser = OverridesParser.create()
         swept = [

@@ -43,6 +43,12 @@ class TimedSettings(ScheduleSettings):
     def __post_init__(self) -> None:
         for field, least in (("begin", 0), ("end", 0), ("frequency", 1)):
             require_point(f"schedule.{field}", getattr(self, field), least)
+        # 1 and 1.0 are worlds apart, and hardly anybody means the one that these two stand for.
+        rule = "be 1.0 for the end of the training, or whole steps from 2 on"
+        require(not (self.end == 1 and isinstance(self.end, int)), "schedule.end", rule, self.end)
+        rule = "be 1 for an update in every step, or a fraction below 1"
+        whole = isinstance(self.frequency, float) and self.frequency == 1
+        require(not whole, "schedule.frequency", rule, self.frequency)
 
 
 @dataclass
@@ -124,6 +130,9 @@ class BlockSettings:
         if self.m_by_n is not None:
             fits = len(self.m_by_n) == 2 and 1 <= self.m_by_n[0] < self.m_by_n[1]
             require(fits, "block.m_by_n", "be [m,n] with 1 <= m < n, as [2,4]", self.m_by_n)
+            beside = f"beside block.m_by_n={self.m_by_n}, which takes the place of blocks"
+            require(self.size == [1, 1], "block.size", f"be [1,1] {beside}", self.size)
+            require(self.pooling == "AVG", "block.pooling", f"stay AVG {beside}", self.pooling)
 
 
 @dataclass

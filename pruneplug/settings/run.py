@@ -84,6 +84,24 @@ class Settings:
             name = getattr(self, group).name
             untouched = schemas.get(name) is type(getattr(self, group))
             require(untouched, f"{group}.name", f"stay as {group}=<name> sets it", name)
+        self._check_m_by_n()
+
+    def _check_m_by_n(self) -> None:
+        """Refuse what has no effect beside groups, above all where they are pruned at once."""
+        pattern, allocation = self.block.m_by_n, self.allocation
+        scanned = self.sensitivity.sparsities
+        rule = "be [] beside block.m_by_n, whose groups have one sparsity"
+        require(pattern is None or not scanned, "sensitivity.sparsities", rule, scanned)
+        if pattern is None or self.block.scheduled or self.sparsity == 0:
+            return
+        rule = f"beside block.m_by_n={pattern}, unless block.scheduled=true"
+        uniform = allocation.name == "uniform"
+        require(uniform, "allocation", f"be uniform {rule}", allocation.name)
+        plain, given = not allocation.overrides, allocation.overrides
+        require(plain, "allocation.overrides", f"be null {rule}; a policy leaves layers out", given)
+        share = pattern[0] / pattern[1]
+        fits = self.sparsity >= share
+        require(fits, "sparsity", f"be 0, or at least {share:g} {rule}", self.sparsity)
 
 
 def options(group: Any) -> dict[str, Any]:

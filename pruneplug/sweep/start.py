@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from pruneplug.backend import require_tensorflow
 from pruneplug.settings import COMPOSE_ERRORS, explain
 from pruneplug.settings.groups import TrackingSettings
 from pruneplug.tracking.locations import refuse_password
@@ -29,12 +30,13 @@ class BeginSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Start the run; a sweep that cannot be begun ends the command."""
         try:
+            require_tensorflow()
             _begun.append(_begin(config))
         except COMPOSE_ERRORS as error:
             _refuse(explain(error))
         except OSError as error:
             _refuse(f"hydra.sweep.dir must be a folder that can be written to: {error}.")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ImportError) as error:
             _refuse(str(error))
 
 

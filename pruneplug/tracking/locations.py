@@ -1,10 +1,12 @@
-"""Tracking addresses: the default one, relative ones made absolute, secrets kept out."""
+"""Where runs are tracked: the address, complete and without secrets, and the experiment."""
 
 import os
 import re
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
+DEFAULT_EXPERIMENT = "pruneplug"
 _SCHEMES = ("sqlite", "mysql", "postgresql", "mssql", "http", "https", "databricks")
 _URI, _NAME, _PASSWORD = (f"MLFLOW_TRACKING_{x}" for x in ("URI", "USERNAME", "PASSWORD"))
 _TOKEN = "MLFLOW_TRACKING_TOKEN"
@@ -102,6 +104,22 @@ def resolve_uri(uri: str | None) -> str:
         return uri
     _, mark, query = uri.partition("?")
     return f"{uri.partition('///')[0]}///{path}{mark}{query}"
+
+
+def resolve_experiment(name: str | None) -> str:
+    """Name the experiment of a run.
+
+    Args:
+        name: given for the run; None takes MLFLOW_EXPERIMENT_NAME, and without that `pruneplug`.
+    """
+    name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if not name and os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        warnings.warn(
+            "MLFLOW_EXPERIMENT_ID is not used: the run goes to the experiment "
+            f"{DEFAULT_EXPERIMENT!r}. Set MLFLOW_EXPERIMENT_NAME for another.",
+            stacklevel=2,
+        )
+    return name or DEFAULT_EXPERIMENT
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from pruneplug.tracking.base import Param, RunStatus
 from pruneplug.tracking.delivery import Delivery
 from pruneplug.tracking.journal import Journal
-from pruneplug.tracking.locations import public, redact, resolve_uri
-from pruneplug.tracking.mlflow_store import DEFAULT_EXPERIMENT, MlflowStore
+from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
+from pruneplug.tracking.mlflow_store import MlflowStore
 from pruneplug.tracking.sender import Sender
 
 _logger = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ class MlflowTracker:
     Args:
         journal: the local record.
         uri: tracking address; None takes MLFLOW_TRACKING_URI or mlflow.db in this folder.
-        experiment: name of the experiment, made if it does not exist.
+        experiment: name of the experiment, made if it does not exist; None takes
+            MLFLOW_EXPERIMENT_NAME or `pruneplug`.
         run_name: name of the run, None for one of MLflow's.
         patience: seconds without progress after which `finish` stops waiting.
 
@@ -37,17 +38,16 @@ class MlflowTracker:
         self,
         journal: Journal,
         uri: str | None = None,
-        experiment: str = DEFAULT_EXPERIMENT,
+        experiment: str | None = None,
         run_name: str | None = None,
         patience: float = 20.0,
     ) -> None:
         self.journal = journal
         self.message = ""
         self._uri = resolve_uri(uri)
-        self._experiment = experiment
         self._origin = {
             "uri": public(self._uri),
-            "experiment": experiment,
+            "experiment": resolve_experiment(experiment),
             "run_name": redact(run_name) if run_name else None,
         }
         self._patience = patience

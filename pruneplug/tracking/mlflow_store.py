@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pruneplug.tracking.lines import Entry
-from pruneplug.tracking.locations import sqlite_path
+from pruneplug.tracking.locations import DEFAULT_EXPERIMENT, sqlite_path
 from pruneplug.tracking.store import Gone, InTrash, Point, Refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-DEFAULT_EXPERIMENT = "pruneplug"
 # What MLflow says when it has no such run, or, with the first, when it does not take something.
 _NO_RUN = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _ID_TAG = "pruneplug.run"

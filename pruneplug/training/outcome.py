@@ -42,6 +42,7 @@ def finish(session: Session, test: Evaluation | None, keeper: Keeper, loan: Loan
         model=loan.result_model(session.model, session.feed),
         history=session.model.history.history,
         target_reached=session.pruner.target_reached(),
+        targets=session.pruner.targets(),
         best_step=session.best.step,
         checkpoint=checkpoint,
     )
@@ -68,6 +69,7 @@ def stored_result(session: Session, checkpoint: Checkpoint, loan: Loan) -> Train
         model=loan.result_model(session.model, session.feed),
         history=dict(facts["history"]),
         target_reached=session.pruner.target_reached(),
+        targets=session.pruner.targets(),
         best_step=facts["best"]["step"],
         checkpoint=checkpoint.path,
     )

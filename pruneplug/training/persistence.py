@@ -28,6 +28,9 @@ from pruneplug.training.state import (
 
 _logger = logging.getLogger(__name__)
 
+# Where a run stands that has only taken steps: none of its epochs has come to anything.
+_POSITION: dict[str, Any] = {"trained": None, "evaluated": 0, "stopped": False, "logs": {}}
+
 
 class Keeper:
     """Saves and restores one session.
@@ -134,20 +137,27 @@ class Keeper:
         facts = {**self._facts(), "callbacks": states, "outcome": outcome}
         return Checkpoint(session.step, facts, sections, needs)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint, anew: bool = False) -> None:
         """Bring the session, freshly prepared, to where the checkpoint was written.
+
+        Args:
+            checkpoint: It passes the checks of `resume`.
+            anew: Whether it is another run's, of which the state counts and not what came of it.
 
         Raises:
             ValueError: If the checkpoint belongs to another model or other callbacks, with the
                 differences, or lies beyond the planned end.
         """
         session, facts, sections = self._session, checkpoint.facts, checkpoint.sections
-        session.step, session.epoch = checkpoint.step, facts["epoch"]
+        session.step = checkpoint.step
         if session.step > session.plan.total_steps:
             raise ValueError(
                 f"epochs must reach beyond the checkpoint's step {session.step}; "
                 f"got epochs={session.plan.epochs}, {session.plan.total_steps} steps."
             )
+        if anew:  # its epochs may have another length
+            facts = {**facts, **_POSITION, "epoch": session.step // session.plan.steps_per_epoch}
+        session.epoch = facts["epoch"]
         amid = session.step % session.plan.steps_per_epoch and not facts["stopped"]
         if amid or facts["trained"] is not None:
             session.callbacks.on_epoch_begin(session.epoch)
@@ -158,7 +168,8 @@ class Keeper:
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])
         session.logs, session.trained = dict(facts["logs"]), facts["trained"]
         session.model.stop_training = facts["stopped"]
-        _restore_best(checkpoint, session)
+        if not anew:
+            _restore_best(checkpoint, session)
         restore_random_state(facts["random"])
         self._last = checkpoint.path, checkpoint.step
         _logger.info("Resumed at step %d from %s.", session.step, checkpoint.path)

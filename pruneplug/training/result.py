@@ -20,6 +20,7 @@ class TrainingResult:
         model: Stripped of pruning: the original architecture, with sparse weights of its own.
         history: Metrics by epoch, as in Keras' `History.history`.
         target_reached: Whether each pruned weight is as sparse as its schedule ends, by its mask.
+        targets: The sparsity that each pruned weight was to end at, by its name.
         best_step: The step the model is from; None if it is simply the last one, because no
             epoch with validation had reached the target sparsity.
         checkpoint: The folder of the final checkpoint; None without a folder.
@@ -31,5 +32,6 @@ class TrainingResult:
     model: keras.Model
     history: dict[str, list[float]]
     target_reached: bool
+    targets: dict[str, float]
     best_step: int | None
     checkpoint: Path | None

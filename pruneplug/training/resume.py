@@ -11,6 +11,7 @@ import keras
 from pruneplug.pruner import Pruner
 from pruneplug.training.checkpoint import Checkpoint, read_checkpoint
 from pruneplug.training.checkpoint_store import CheckpointStore
+from pruneplug.training.differences import as_lines, differences
 from pruneplug.training.feed import Feed
 from pruneplug.wrapper import PruneLowMagnitude
 
@@ -90,40 +91,56 @@ def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
 
 
 def check_identity(
-    checkpoint: Checkpoint, identity: Mapping[str, Any], force: bool = False
-) -> None:
+    checkpoint: Checkpoint, identity: Mapping[str, Any], epochs: int, force: bool = False
+) -> bool:
     """Refuse a checkpoint of a run that differs in schedule, optimizer, data order or seed.
 
     Args:
         checkpoint: To resume from.
         identity: Of the run that resumes.
+        epochs: Its epochs. They make no other run, but a schedule may depend on them.
         force: Only warn.
+
+    Returns:
+        Whether it differs.
 
     Raises:
         ValueError: With every difference.
     """
-    there, here = _flat(checkpoint.facts["identity"]), _flat(identity)
-    differences = "".join(
-        f"\n- {key}: {there.get(key)} in the checkpoint, {here.get(key)} now"
-        for key in {**there, **here}
-        if there.get(key) != here.get(key)
-    )
-    if differences and force:
-        warnings.warn(f"Resumed with other settings, as forced:{differences}", stacklevel=2)
-    elif differences:
+    found = differences(checkpoint.facts["identity"], identity)
+    before = checkpoint.facts["epochs"]
+    if epochs != before and any(name.startswith("schedule.") for name in found):
+        found = {"trainer.epochs": (before, epochs), **found}
+    if found and force:
+        warnings.warn(
+            "Resumed with other settings, as forced; epochs before do not count for the best "
+            f"model:{as_lines(found)}",
+            stacklevel=2,
+        )
+    elif found:
         raise ValueError(
             f"A run must be resumed with the settings it began with; {checkpoint.path} differs:"
-            f"{differences}\nSet them back, use another folder, or force it (force_resume)."
+            f"{as_lines(found)}\nSet them back, use another folder, or force it (force_resume)."
         )
+    return bool(found)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name the leaves of nested mappings with dots."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, Mapping)
-        found.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
-    return found
+def check_rest(checkpoint: Checkpoint, steps: int) -> None:
+    """Refuse to go on with other settings where no step is left to train with them.
+
+    Args:
+        checkpoint: Of a run that differs.
+        steps: Steps planned in all.
+
+    Raises:
+        ValueError: If the run has finished, or reached the end of the plan.
+    """
+    if checkpoint.facts["outcome"] is not None or checkpoint.step >= steps:
+        raise ValueError(
+            "A run that goes on with other settings must have steps left to train; got "
+            f"{checkpoint.path} at step {checkpoint.step}, and {steps} planned. Train for more "
+            "epochs, or use another folder."
+        )
 
 
 def _suitable(store: CheckpointStore, epochs: int) -> Iterator[Checkpoint]:

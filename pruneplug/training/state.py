@@ -75,13 +75,16 @@ def _recall_updates(model: keras.Model) -> None:
         layer.recall_updates()
 
 
-def check_variables(model: keras.Model, sections: Mapping[str, Section], force: bool) -> None:
+def check_variables(model: keras.Model, sections: Mapping[str, Section], force: bool) -> bool:
     """Refuse the arrays of another architecture.
 
     Args:
         model: With all its variables created.
         sections: Of a checkpoint.
         force: Only warn.
+
+    Returns:
+        Whether they are another's.
 
     Raises:
         ValueError: If number, shape, dtype or name of a variable differs, with the differences.
@@ -102,6 +105,7 @@ def check_variables(model: keras.Model, sections: Mapping[str, Section], force: 
             + "\n- ".join(found[:10])
             + "\nBuild the model as it was, use another folder, or force it (force_resume)."
         )
+    return bool(found)
 
 
 def restore_variables(

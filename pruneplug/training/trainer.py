@@ -31,7 +31,7 @@ from pruneplug.training.preparation import Pruning, callback_list, evaluation
 from pruneplug.training.progress import Progress
 from pruneplug.training.randomness import seeded
 from pruneplug.training.result import TrainingResult
-from pruneplug.training.resume import check_identity, find_checkpoint, identity
+from pruneplug.training.resume import check_identity, check_rest, find_checkpoint, identity
 from pruneplug.training.saving import Saving, check_count, check_seed
 from pruneplug.training.schedule_check import check_schedules
 from pruneplug.training.session import Session
@@ -65,7 +65,8 @@ class Trainer:
         resume: "auto" continues from the newest valid checkpoint in `folder`, if any; "never"
             starts afresh; else the path of a checkpoint or of a run's folder.
         force_resume: Resume in spite of other settings or another architecture; warns of what
-            differs, takes what fits, and keeps the learning rate given here.
+            differs, takes what fits, and keeps the learning rate given here. The epochs before do
+            not count for the best model.
         settings: Whatever else makes this run what it is, fit for JSON; a run that resumes must
             have the same.
         jit_compile: As in `compile`; "auto" leaves more to XLA than there (`compilation.choose`).
@@ -192,8 +193,10 @@ class Trainer:
         loan.begin(session.model)
         own = identity(session.model, session.pruner, feed, self.seed, settings)
         if checkpoint is not None:
-            check_identity(checkpoint, own, self.force_resume)
-            check_variables(session.model, checkpoint.sections, self.force_resume)
+            differs = check_identity(checkpoint, own, self.epochs, self.force_resume)
+            differs |= check_variables(session.model, checkpoint.sections, self.force_resume)
+            if differs:
+                check_rest(checkpoint, session.plan.total_steps)
             if checkpoint.facts["outcome"] is not None:
                 return stored_result(session, checkpoint, loan)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
@@ -202,7 +205,7 @@ class Trainer:
         alarm = self._saving.alarm()
         keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
         if checkpoint is not None:
-            keeper.restore(checkpoint)
+            keeper.restore(checkpoint, anew=differs)
         with stop, guarded(session, keeper, stop):
             session.begin()
             session.run(keeper.between)

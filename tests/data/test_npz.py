@@ -1,3 +1,4 @@
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,23 @@ def test_bad_arrays(tmp_path: Path, changes: dict[str, Any], message: str) -> No
     with pytest.raises(ValueError, match=message) as caught:
         npz.load(_save(tmp_path, **changes))
     assert "data.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.arange(10) * 100, "10 different numbers up to 900, which makes 901 classes, 891 of"),
+        (np.arange(10) + 1, "10 different numbers up to 10, which makes 11 classes, 1 of them"),
+        (np.arange(10), None),
+        (np.eye(12)[:10], None),
+    ],
+)
+def test_labels_that_may_be_no_class_ids_are_said(
+    labels: np.ndarray, said: str | None, tmp_path: Path
+) -> None:
+    path = _save(tmp_path, y_train=labels, y_test=labels[:4])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        npz.load(path)
+    assert [said in str(warning.message) for warning in caught if said] == [True] * bool(said)
+    assert bool(caught) == bool(said)

@@ -8,6 +8,7 @@ from pruneplug.tracking.locations import (
     public,
     redact,
     refuse_password,
+    resolve_experiment,
     resolve_uri,
     sqlite_path,
 )
@@ -118,6 +119,23 @@ def test_the_default_is_a_file_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:1")
     assert resolve_uri(None) == "http://host:1"
     assert resolve_uri("sqlite:///a/b.db") == f"sqlite:///{tmp_path}/a/b.db"
+
+
+def test_the_experiment_is_that_of_the_settings_then_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert resolve_experiment(None) == "pruneplug"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "7")
+    with pytest.warns(UserWarning, match="MLFLOW_EXPERIMENT_ID is not used.*'pruneplug'"):
+        assert resolve_experiment(None) == "pruneplug"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert resolve_experiment(None) == "mine"
+    assert resolve_experiment("given") == "given"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    assert resolve_experiment(None) == "pruneplug"
 
 
 def test_sqlite_path() -> None:

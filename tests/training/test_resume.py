@@ -51,8 +51,8 @@ def test_shows_every_difference(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path / "checkpoints")
     save(store, 5)
     checkpoint = store.at(5)
-    check_identity(checkpoint, {"seed": 1, "data": {"batch_size": 8}})
+    assert not check_identity(checkpoint, {"seed": 1, "data": {"batch_size": 8}}, epochs=4)
     with pytest.raises(
-        ValueError, match=r"seed: 1 in the checkpoint, 2 now\n- data\.batch_size: 8 .*16"
+        ValueError, match=r"seed: 1 in the checkpoint, 2 now\n- trainer\.batch_size: 8 .*16"
     ):
-        check_identity(checkpoint, {"seed": 2, "data": {"batch_size": 16}})
+        check_identity(checkpoint, {"seed": 2, "data": {"batch_size": 16}}, epochs=3)
