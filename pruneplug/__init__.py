@@ -89,7 +89,7 @@ def __getattr__(name: str) -> Any:
     # asked for. Whatever is, our classes become known to Keras with it.
     if name not in _HOME:
         raise AttributeError(f"module 'pruneplug' has no attribute {name!r}")
-    importlib.import_module("pruneplug.wrapper")
+    importlib.import_module("pruneplug.prune")
     return getattr(importlib.import_module(f"pruneplug.{_HOME[name]}"), name)
 
 
@@ -99,4 +99,4 @@ def __dir__() -> list[str]:
 
 if "keras" in sys.modules:
     # Keras is loaded already, so this is cheap, and files with pruned layers load at once.
-    importlib.import_module("pruneplug.wrapper")
+    importlib.import_module("pruneplug.prune")
