@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'pruneplug' has no attribute {name!r}")
     require_tensorflow()
-    importlib.import_module("pruneplug.wrapper")
+    importlib.import_module("pruneplug.prune")
     return getattr(importlib.import_module(f"pruneplug.{_HOME[name]}"), name)
 
 
@@ -103,4 +103,4 @@ def __dir__() -> list[str]:
 if "keras" in sys.modules and on_tensorflow():
     # Keras is loaded already, so this is cheap, and files with pruned layers load at once. Another
     # backend is refused when a name is asked for: Hydra imports this package in every app.
-    importlib.import_module("pruneplug.wrapper")
+    importlib.import_module("pruneplug.prune")

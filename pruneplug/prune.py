@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pruneplug import members, surgery
+from pruneplug import in_place, members, naming, surgery
 from pruneplug.allocation import Allocation
 from pruneplug.patterns import MByN
 from pruneplug.policies import AllOf, PruningPolicy
@@ -111,11 +111,11 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     next(at_work, Pruner(model)).settle()
     for wrapper in wrappers:
         wrapper.detach()
-    in_place = not surgery.is_graph(model)
-    if in_place:
-        surgery.detach_beside(model)
+    is_graph = surgery.is_graph(model)
+    if not is_graph:
+        in_place.take_out(model)
     surgery.replace_attributes(model, _unwrap)
-    stripped = model if in_place else surgery.rebuild(model, _unwrap)
+    stripped = surgery.rebuild(model, _unwrap) if is_graph else model
     stripped.pruning_skipped = {}
     return stripped
 
@@ -155,11 +155,8 @@ def _prune_model(
 ) -> keras.Model:
     policy.ensure_model_supports_pruning(model)
     is_graph = surgery.is_graph(model)
-    if not is_graph and not model.built:
-        raise ValueError(
-            f"Model '{model.name}' ({type(model).__name__}) must be built to be pruned in place, "
-            "since its layers are not known before. Call it on a batch first."
-        )
+    if not is_graph:
+        in_place.check_known(model)
     selection = Selection(
         members.model_parts(model),
         pruned_layers(model),
@@ -168,14 +165,19 @@ def _prune_model(
         policy.skips_unsupported,
     )
     if is_graph:
-        model = surgery.rebuild(model, selection)
-    else:
-        # The wrappers stand beside the call path: they carry the masks, and the constraints on the
-        # shared weights enforce them. As an attribute they are saved with the model.
-        pairs = [(layer, selection(layer)) for layer in members.member_layers(model)]
-        surgery.attach_beside(model, [new for layer, new in pairs if new is not layer])
-    model.pruning_skipped = selection.skipped
+        model = surgery.rebuild(model, selection, _pruned_class, keep_output_names=True)
+        model.pruning_skipped = selection.skipped
+        return model
+    pairs = [(layer, selection(layer)) for layer in members.member_layers(model)]
+    wrappers = [new for layer, new in pairs if new is not layer]
+    in_place.check_built(model, wrappers)
+    in_place.put_in(model, wrappers, selection.skipped)
     return model
+
+
+def _pruned_class(held: type) -> type:
+    known = naming.PRUNED.get(surgery.dense_class(held))
+    return in_place.pruned_class(held) if known is None else known
 
 
 def _unwrap(layer: Any) -> Any:

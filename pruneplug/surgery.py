@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from graphlib import TopologicalSorter
+from types import MethodType
 from typing import Any
 
 import keras
@@ -15,8 +18,27 @@ from keras.src.models.functional import (  # keras has no public names for them
 # Attributes that hold what was added beside the call path.
 _BESIDE = "pruning_wrapper_"
 
+# What compiling, training and pruning leave in a model.
+_ITS_OWN = {
+    "optimizer", "history", "stop_training", "stop_evaluating", "stop_predicting",
+    "_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator", "pruning_skipped",
+}  # fmt: skip
+
 # What a layer, or another operation of a graph, is exchanged for: itself or a new one.
 Exchange = Callable[[Any], Any]
+
+
+@keras.saving.register_keras_serializable("pruneplug")
+class OutputName(keras.Operation):
+    """Passes on a tensor, as an output of a name of its own."""
+
+    def call(self, x: Any) -> Any:
+        """Return what is given."""
+        return x
+
+    def compute_output_spec(self, x: Any) -> Any:
+        """Return another symbolic tensor like the one given."""
+        return keras.KerasTensor(x.shape, x.dtype, sparse=x.sparse, ragged=x.ragged)
 
 
 def is_graph(model: Any) -> bool:
@@ -26,65 +48,159 @@ def is_graph(model: Any) -> bool:
     return isinstance(model, keras.Sequential)
 
 
+def dense_class(held: type) -> Any:
+    """Return the class that a model has without pruning: its own, if it has no other one with."""
+    return getattr(held, "dense_class", held)
+
+
 def rebuild(
-    model: keras.Model, exchange: Exchange, done: dict[int, Any] | None = None
+    model: keras.Model,
+    exchange: Exchange,
+    class_of: Callable[[type], type] | None = None,
+    *,
+    keep_output_names: bool = False,
 ) -> keras.Model:
     """Build a model's graph anew, and those of nested models, on exchanged layers.
+
+    Each layer of the new model is called in it alone, so that `layer.output` and `layer.input` are
+    what they are in any model: where a layer stays, the new model has another one on the same
+    variables.
 
     Args:
         model: A Sequential or Functional model.
         exchange: Asked once for each layer, however often it is called in the graph.
-        done: What layers (by id) have been exchanged for already.
+        class_of: Which class the new model of one of this class has; by default `dense_class`.
+        keep_output_names: Whether outputs bear the names that they had before.
 
     Returns:
-        A new model of the same name, not compiled.
+        A new model of the same name and attributes, not compiled.
     """
-    done = {} if done is None else done
-
-    def exchange_once(layer: Any) -> Any:
-        if id(layer) not in done:
-            nested = is_graph(layer)
-            done[id(layer)] = rebuild(layer, exchange, done) if nested else exchange(layer)
-        return done[id(layer)]
-
-    # Cloning would also compile the new model, with a copy of the optimizer.
-    compiled, model.compiled = model.compiled, False
-    try:
-        clone = keras.models.clone_model(model, _inputs_like(model), exchange_once)
-    finally:
-        model.compiled = compiled
-    _keep_class(clone, model)
-    # Setting the property would set it in the shared layers too, and thaw the frozen ones.
-    clone._trainable = model.trainable
-    return clone
+    return _Rebuilding(exchange, class_of or dense_class, keep_output_names).model(model)
 
 
-def _inputs_like(model: keras.Model) -> Any:
-    """Make inputs of the same names; Keras would number them anew."""
-    if isinstance(model, keras.Sequential):
-        return None  # Keras keeps the name there
+class _Rebuilding:
+    """One model that is built anew, and what its layers have been exchanged for so far."""
 
-    def again(tensor: Any) -> Any:
-        layer = tensor._keras_history.operation
-        return type(layer).from_config(layer.get_config()).output
+    def __init__(
+        self, exchange: Exchange, class_of: Callable[[type], type], keep_output_names: bool
+    ):
+        self.exchange = exchange
+        self.class_of = class_of
+        self.keep_output_names = keep_output_names
+        # Layers, and symbolic tensors of the outermost graph, by the id of what they replace.
+        self.new: dict[int, Any] = {}
 
-    return keras.tree.map_structure(again, model.input)
+    def model(self, model: keras.Model) -> keras.Model:
+        chain = isinstance(model, keras.Sequential)
+        clone = self._sequential(model) if chain else self._functional(model)
+        # Setting the property would set it in the layers too, and thaw the frozen ones.
+        clone._trainable = model.trainable
+        clone.__class__ = self.class_of(type(model))
+        self.new[id(model)] = clone
+        for name, value in vars(model).items():
+            if name not in vars(clone).keys() | _ITS_OWN:
+                setattr(clone, name, _replaced(value, self.value))
+        return clone
+
+    def value(self, old: Any) -> Any:
+        return self.new[id(old)] if id(old) in self.new else self.exchange(old)
+
+    def operation(self, old: Any) -> Any:
+        if id(old) not in self.new:
+            new = self.model(old) if is_graph(old) else self.exchange(old)
+            if id(new) not in self.new:
+                self.new[id(new)] = _uncalled(new)
+            self.new[id(old)] = self.new[id(new)]
+        return self.new[id(old)]
+
+    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
+        # `layers` leaves out the Input.
+        start = [_again(layer) for layer in model._layers[:1] if layer not in model.layers]
+        return keras.Sequential([*start, *map(self.operation, model.layers)], name=model.name)
+
+    def _functional(self, model: keras.Model) -> keras.Model:
+        # Nested models are older than the graph in which they are called.
+        for operation in filter(is_graph, model.operations):
+            self.operation(operation)
+        inputs = keras.tree.map_structure(
+            lambda tensor: _again(tensor._keras_history.operation).output, model.input
+        )
+        self._replace(model.inputs, inputs)
+        for node in _in_order_of_calls(model):
+            args, kwargs = node.arguments.fill_in(self.new)
+            named = isinstance(node.operation, OutputName)
+            outputs = args[0] if named else self.operation(node.operation)(*args, **kwargs)
+            self._replace(node.outputs, outputs)
+        return keras.Model(inputs, self._outputs(model), name=model.name)
+
+    def _replace(self, old: Sequence[Any], new: Any) -> None:
+        self.new.update(zip(map(id, old), keras.tree.flatten(new), strict=True))
+
+    def _outputs(self, model: keras.Model) -> Any:
+        """Return the new graph's outputs, under the old names where they are to be kept."""
+        names: dict[str, OutputName] = {}
+
+        def output(old: Any) -> Any:
+            new, name = self.new[id(old)], old._keras_history.operation.name
+            if not self.keep_output_names or new._keras_history.operation.name == name:
+                return new
+            return names.setdefault(name, OutputName(name=name))(new)
+
+        return keras.tree.map_structure(output, model.output)
 
 
-def _keep_class(clone: keras.Model, model: keras.Model) -> None:
-    """Let the copy of a subclassed Sequential be of its class too, with what it holds besides."""
-    if isinstance(model, keras.Sequential) and type(clone) is not type(model):
-        clone.__class__ = type(model)
-        for name in vars(model).keys() - vars(clone).keys():
-            setattr(clone, name, getattr(model, name))
+def _again(layer: keras.layers.InputLayer) -> Any:
+    # Keras itself would number the names of inputs anew.
+    return type(layer).from_config(layer.get_config())
+
+
+def _in_order_of_calls(model: keras.Model) -> Iterable[Any]:
+    """Return the calls of a graph's operations so that each operation's are in their order.
+
+    The first call of a layer is the one that `layer.output` stands for.
+    """
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    # The tensors of an input are there without a call.
+    calls = {node: set[Any]() for node in nodes if not node.is_input}
+    for node, before in calls.items():
+        before.update(parent for parent in node.parent_nodes if parent in calls)
+    for operation in model.operations:
+        inside = [node for node in operation._inbound_nodes if node in calls]
+        for earlier, later in itertools.pairwise(inside):
+            calls[later].add(earlier)
+    return TopologicalSorter(calls).static_order()
+
+
+def _uncalled(operation: Any) -> Any:
+    """Return an operation that no graph calls: itself, or another one on the same variables."""
+    if not operation._inbound_nodes:
+        return operation
+    kind: Any = type(operation)
+    other = kind.__new__(kind)
+    # Keras gives each its own tracking and methods that are bound to it; TensorFlow's tracking,
+    # in names with _self_, follows from the attributes.
+    own = vars(other).keys() - {"_auto_config", "_lock"} | _ITS_OWN
+    tracker = getattr(operation, "_tracker", None)
+    for store, (_, tracked) in tracker.config.items() if tracker else ():
+        for value in tracked:
+            other._tracker.add_to_store(store, value)
+    for name, value in vars(operation).items():
+        if isinstance(value, MethodType) and value.__self__ is operation:
+            value = MethodType(value.__func__, other)
+        if name not in own and not name.startswith("_self_"):
+            setattr(other, name, value)
+    other._inbound_nodes, other._outbound_nodes = [], []
+    if tracker and tracker.locked:
+        other._tracker.lock(tracker._lock_violation_msg)
+    return other
 
 
 def attach_beside(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> None:
-    """Add layers to a built model without calling them: their variables are saved with it."""
+    """Add layers to a model without calling them: their variables are saved with it."""
     # One attribute each, numbered: TensorFlow's checkpoints leave lists out, and names of layers
     # differ from process to process.
     with _unlocked(model):
-        for number, layer in enumerate(layers, start=len(_beside(model))):
+        for number, layer in enumerate(layers, start=len(beside(model))):
             setattr(model, f"{_BESIDE}{number}", layer)
     _forget_training(model)
 
@@ -92,7 +208,7 @@ def attach_beside(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> N
 def detach_beside(model: keras.Model) -> None:
     """Take the layers out again that `attach_beside` has added."""
     with _unlocked(model):
-        for name in _beside(model):
+        for name in _names_beside(model):
             model._tracker.untrack(getattr(model, name))
             delattr(model, name)
     _forget_training(model)
@@ -101,8 +217,8 @@ def detach_beside(model: keras.Model) -> None:
 @contextmanager
 def without_beside(model: keras.Model) -> Iterator[None]:
     """Take away for a while what `attach_beside` has added to a model and to models inside it."""
-    owners = [owner for owner in model._flatten_layers() if _beside(owner)]
-    held = [[getattr(owner, name) for name in _beside(owner)] for owner in owners]
+    owners = [owner for owner in model._flatten_layers() if beside(owner)]
+    held = [beside(owner) for owner in owners]
     for owner in owners:
         detach_beside(owner)
     try:
@@ -112,16 +228,26 @@ def without_beside(model: keras.Model) -> Iterator[None]:
             attach_beside(owner, layers)
 
 
-def _beside(model: keras.Model) -> list[str]:
+def beside(model: keras.Model) -> list[Any]:
+    """Return the layers that `attach_beside` has added, in that order."""
+    return [getattr(model, name) for name in _names_beside(model)]
+
+
+def _names_beside(model: keras.Model) -> list[str]:
     return [name for name in vars(model) if name.startswith(_BESIDE)]
 
 
 def replace_attributes(model: keras.Model, exchange: Exchange) -> None:
     """Exchange the layers that are held in attributes, of the model or of layers inside it."""
+    done: dict[int, tuple[Any, Any]] = {}
+
+    def exchange_once(layer: Any) -> Any:
+        return done.setdefault(id(layer), (layer, exchange(layer)))[1]
+
     for owner in model._flatten_layers():
         if not is_graph(owner) and exchange(owner) is owner:
             for layer in list(owner._layers):
-                if (new := exchange(layer)) is not layer:
+                if (new := exchange_once(layer)) is not layer:
                     _replace_attribute(owner, layer, new)
 
 
@@ -129,22 +255,24 @@ def _replace_attribute(owner: Any, layer: Any, new: Any) -> None:
     with _unlocked(owner):
         owner._tracker.replace_tracked_value("layers", layer, new)
         for name, value in list(vars(owner).items()):
-            if (replaced := _replaced(value, layer, new)) is not value:
+            replaced = _replaced(value, lambda held: new if held is layer else held)
+            if replaced is not value:
                 setattr(owner, name, replaced)
 
 
-def _replaced(value: Any, old: Any, new: Any) -> Any:
-    """Return a value in which one layer is exchanged, in containers too; itself if it is not."""
-    if value is old:
-        return new
+def _replaced(value: Any, exchange: Exchange) -> Any:
+    """Return a value with what is exchanged, in containers too; itself if nothing is."""
     if isinstance(value, list | tuple):
-        items = [_replaced(item, old, new) for item in value]
+        items = [_replaced(item, exchange) for item in value]
         changed = any(a is not b for a, b in zip(items, value, strict=True))
         return (tuple(items) if isinstance(value, tuple) else items) if changed else value
     if isinstance(value, dict):
-        entries = {key: _replaced(item, old, new) for key, item in value.items()}
+        entries = {key: _replaced(item, exchange) for key, item in value.items()}
         return entries if any(entries[key] is not value[key] for key in value) else value
-    return value
+    if isinstance(value, MethodType):
+        owner = exchange(value.__self__)
+        return value if owner is value.__self__ else MethodType(value.__func__, owner)
+    return exchange(value)
 
 
 def _forget_training(model: keras.Model) -> None:
@@ -155,8 +283,10 @@ def _forget_training(model: keras.Model) -> None:
 @contextmanager
 def _unlocked(layer: Any) -> Iterator[None]:
     """Let sub-layers of a built layer change, as Keras does to enable LoRA."""
+    locked = layer._tracker.locked
     layer._tracker.unlock()
     try:
         yield
     finally:
-        layer._tracker.lock()
+        if locked:
+            layer._tracker.lock()

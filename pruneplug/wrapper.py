@@ -14,10 +14,11 @@ from pruneplug import members, patterns, registry, schedules, serialization, var
 from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
 from pruneplug.schedules.plan import at_target, last_due
+from pruneplug.stand_in import StandIn
 
 
 @keras.saving.register_keras_serializable("pruneplug")
-class PruneLowMagnitude(keras.layers.Wrapper):
+class PruneLowMagnitude(StandIn):
     """Prunes the weights of one layer while it trains.
 
     Args:
@@ -50,7 +51,17 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         Zhu and Gupta, To prune, or not to prune (2017), https://arxiv.org/abs/1710.01878
     """
 
+    # Not the layer's, whatever it has under these names.
     built: bool
+    block_size: tuple[int, ...]
+    block_pooling_type: str
+    sparsity_m_by_n: Sequence[int] | patterns.MByN | None
+    pattern: patterns.Pattern
+    allocation: Allocation
+    step_counter: StepCounter
+    only: list[str] | None
+    weight_names: list[str]
+    with_model: bool
 
     def __init__(
         self,
@@ -69,8 +80,6 @@ class PruneLowMagnitude(keras.layers.Wrapper):
             registry.check_supported(layer)
         pattern = patterns.make_pattern(block_size, block_pooling_type, sparsity_m_by_n)
         kwargs.setdefault("name", f"prune_low_magnitude_{layer.name}")
-        kwargs.setdefault("dtype", layer.dtype_policy)
-        kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
         registry.answer_for(layer)
         self._asked: schedules.AskedSchedule | None = None
@@ -92,31 +101,12 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
         self.pruning_updates: list[keras.Variable] = []
         self.only = None if weight_names is None else list(weight_names)
-        self.weight_names: list[str] = []
+        self.weight_names = []
         self.with_model = with_model
-        self._engine: weakref.ref[Any] | None = None
-        self._call_like(layer)
+        # Shared by the wrappers that have the same masks in several models.
+        self._engine: weakref.WeakSet[Any] = weakref.WeakSet()
         if layer.built:
             self.build()
-
-    def _call_like(self, layer: keras.layers.Layer) -> None:
-        """Take over the signature of the layer's `call`, which Keras reads once at construction."""
-        for attribute in (
-            "_call_signature",
-            "call_signature_parameters",
-            "_call_has_training_arg",
-            "_call_has_mask_arg",
-            "_call_context_args",
-            "_call_has_context_arg",
-            "_allow_non_tensor_positional_args",
-            "_convert_input_args",
-        ):
-            setattr(self, attribute, getattr(layer, attribute))
-        self.supports_masking = layer.supports_masking
-        self.supports_jit = layer.supports_jit
-        # In a Sequential, the first layer's `input_shape` argument stands for an Input.
-        if hasattr(layer, "_input_shape_arg") and not hasattr(self, "_input_shape_arg"):
-            self._input_shape_arg = layer._input_shape_arg
 
     def build(self, *shapes: Any, **named_shapes: Any) -> None:
         """Build the layer if it is not, and give each of its prunable weights a mask."""
@@ -209,12 +199,14 @@ class PruneLowMagnitude(keras.layers.Wrapper):
     @property
     def engine(self) -> Any:
         """The engine that steps the pruning now, None if none does."""
-        return None if self._engine is None else self._engine()
+        return next(iter(self._engine), None)
 
     @engine.setter
     def engine(self, engine: Any) -> None:
         # An engine that is gone steps nothing, whether or not it was told to finish.
-        self._engine = None if engine is None else weakref.ref(engine)
+        self._engine.clear()
+        if engine is not None:
+            self._engine.add(engine)
 
     def _may_train(self) -> bool:
         return self.engine is not None or self.target_reached()
@@ -269,51 +261,13 @@ class PruneLowMagnitude(keras.layers.Wrapper):
         """The pruned weights, once they are built."""
         return [weight for weight, *_ in self.pruning_vars]
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the layer: pruning costs no forward pass anything."""
-        return self.layer(*args, **kwargs)
-
-    def _maybe_build(self, call_spec: Any) -> None:
-        # Keras matches shapes with the arguments of `build`; the layer knows its own best.
-        if not self.built:
-            with self.layer._open_name_scope():
-                self.layer._maybe_build(call_spec)
-            self.build()
-
-    def get_build_config(self) -> Any:
-        """Return the layer's build configuration."""
-        return self.layer.get_build_config()
-
-    def build_from_config(self, config: Any) -> None:
-        """Build the layer from its configuration, then the masks."""
-        self.layer.build_from_config(config)
-        if self.layer.built:
-            self.build()
-
-    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the layer's output shape."""
-        return self.layer.compute_output_shape(*args, **kwargs)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the layer's symbolic output."""
-        return self.layer.compute_output_spec(*args, **kwargs)
-
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Return the layer's output mask."""
-        return self.layer.compute_mask(inputs, previous_mask)
-
-    def get_weights(self) -> list[Any]:
-        """Return the layer's weights, without masks."""
-        return list(self.layer.get_weights())
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the layer's weights, without masks."""
-        self.layer.set_weights(weights)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
+        return {**super().get_config(), **self.get_pruning_config()}
+
+    def get_pruning_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments that say how the layer is pruned."""
         return {
-            **super().get_config(),
             "pruning_schedule": serialization.save_schedule(self.pruning_schedule),
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
@@ -326,13 +280,15 @@ class PruneLowMagnitude(keras.layers.Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Rebuild the wrapper from `get_config`'s answer.
+        """Rebuild the wrapper from `get_config`'s answer, or around a layer that is there.
 
         Raises:
             ValueError: The schedule's class is not registered with Keras.
         """
         config = dict(config)
-        layer = keras.saving.deserialize_keras_object(config.pop("layer"), custom_objects)
+        layer = config.pop("layer")
+        if not isinstance(layer, keras.layers.Layer):
+            layer = keras.saving.deserialize_keras_object(layer, custom_objects)
         schedule = serialization.load_schedule(config.pop("pruning_schedule"), custom_objects)
         for name in ("allocation", "sparsity_m_by_n"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)

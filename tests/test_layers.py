@@ -25,7 +25,7 @@ def _row(own: str = "", others: str = "") -> Row:
 
 RULES = "schedules sparsity ranking masks patterns allocation surgery registry members policies"
 WRAPPED = f"{RULES} constraint variables wrapper weights"
-ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection prune report"
+ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection naming in_place prune report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files backend"
 
@@ -49,14 +49,17 @@ TABLE = {
     "variables": _row("backend", "numpy keras tensorflow"),
     "constraint": _row("variables", "keras"),
     "serialization": _row("schedules patterns allocation", "keras"),
-    "wrapper": _row(f"{RULES} constraint variables serialization", "numpy keras"),
+    "stand_in": _row(others="keras"),
+    "wrapper": _row(f"{RULES} constraint variables serialization stand_in", "numpy keras"),
     "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),
     "shortfall": _row("schedules sparsity cohort"),
     "optimizers": _row(others="keras"),
     "pruner": _row(f"{WRAPPED} cohort shortfall optimizers", "keras"),
     "selection": _row(f"{RULES} wrapper", "keras"),
-    "prune": _row(f"{RULES} wrapper selection pruner", "keras"),
+    "naming": _row("wrapper", "keras"),
+    "in_place": _row("members surgery wrapper naming", "keras"),
+    "prune": _row(f"{RULES} wrapper selection naming in_place pruner", "keras"),
     "report": _row(f"{WRAPPED} pruner", "numpy keras"),
     "callbacks": _row("schedules sparsity registry wrapper pruner report", "keras"),
     "tracking": _row("files", "mlflow matplotlib"),

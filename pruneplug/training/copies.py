@@ -125,7 +125,7 @@ class _Copier:
         return value
 
     def _copy_part(self, part: Any) -> Any:
-        kind: Any = type(part)
+        kind = surgery.dense_class(type(part))
         new = kind.__new__(kind)
         self._done[id(part)] = (part, new)
         # Keras' layers are born with functions that know them.

@@ -5,7 +5,7 @@ from typing import Self
 
 import keras
 
-from pruneplug import surgery
+from pruneplug import in_place, surgery
 from pruneplug.constraint import MaskConstraint
 from pruneplug.prune import strip_pruning
 from pruneplug.training.build import batch_spec
@@ -62,8 +62,7 @@ class Loan:
                 before = self._constraints.get(id(variable), variable.constraint.inner)
                 variable.constraint = before
         if not self._pruned and not surgery.is_graph(self._model):
-            surgery.detach_beside(self._model)
-            self._model.pruning_skipped = {}
+            in_place.take_out(self._model)
 
     def begin(self, trained: keras.Model) -> None:
         """Remember all weights, before the first step and before a checkpoint is restored.

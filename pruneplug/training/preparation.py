@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug.callbacks import UpdatePruningStep
+from pruneplug.naming import rename_monitors
 from pruneplug.prune import prune_low_magnitude
 from pruneplug.schedules import PruningSchedule
 from pruneplug.training.averages import swaps_averages
@@ -100,6 +101,7 @@ def callback_list(
         if swaps_averages(callback):
             # What an earlier run has left in its model is not in this one.
             keras.callbacks.SwapEMAWeights.__init__(callback, callback.swap_on_epoch)
+    rename_monitors(callbacks, model)
     return keras.callbacks.CallbackList(
         list(callbacks), add_history=True, model=model, verbose=0, epochs=epochs, steps=steps
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 
 from pruneplug.lock import sole_use
+from pruneplug.naming import metric_name
 from pruneplug.pruner import Pruner
 from pruneplug.schedules import PruningSchedule
 from pruneplug.signals import StopSignals
@@ -230,8 +231,9 @@ class Trainer:
         names = loop.trace()
         check_schedules(pruner.schedules, pruner.step, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
+        monitor = metric_name(model, self.monitor)
         measured = None if validated is None else validated.names
-        better = direction(model, self.monitor, self.mode, names, measured)
+        better = direction(model, monitor, self.mode, names, measured)
         return Session(
             model,
             pruner,
@@ -242,6 +244,6 @@ class Trainer:
             callbacks,
             MetricLog(self._tracker),
             stop.check,
-            Best(self.monitor, better),
+            Best(monitor, better),
             self._progress,
         )
