@@ -18,6 +18,7 @@ from pruneplug.training.build import build_state
 from pruneplug.training.callback_state import CallbackState
 from pruneplug.training.cluster import is_chief
 from pruneplug.training.compilation import choose
+from pruneplug.training.csv_rows import rows_kept
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, train_feed
 from pruneplug.training.guard import guarded
@@ -178,7 +179,8 @@ class Trainer:
             if checkpoint.facts["outcome"] is not None:
                 return stored_result(session.model, checkpoint)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
-        session.callbacks.on_train_begin()
+        with rows_kept(session.callbacks.callbacks, checkpoint):
+            session.callbacks.on_train_begin()
         callbacks = CallbackState(session.callbacks.callbacks)
         alarm = self._saving.alarm()
         keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
