@@ -19,6 +19,7 @@ from pruneplug.training.callback_state import CallbackState
 from pruneplug.training.cluster import is_chief
 from pruneplug.training.compilation import choose
 from pruneplug.training.compiling import AUTO, check_compile, compile_model
+from pruneplug.training.csv_rows import rows_kept
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, Feed, train_feed
 from pruneplug.training.guard import guarded
@@ -201,7 +202,8 @@ class Trainer:
             if checkpoint.facts["outcome"] is not None:
                 return stored_result(session, checkpoint, loan)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
-        session.callbacks.on_train_begin()
+        with rows_kept(session.callbacks.callbacks, checkpoint):
+            session.callbacks.on_train_begin()
         callbacks = CallbackState(session.callbacks.callbacks)
         alarm = self._saving.alarm()
         keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
