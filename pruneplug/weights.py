@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from pruneplug.members import member_layers, member_names
+from pruneplug.members import member_layers, member_names, parts_and_containers
 from pruneplug.sparsity import join_names
 from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -22,12 +22,16 @@ class NamedWeight(NamedTuple):
 def named_layers(model: keras.Model) -> list[tuple[str, PruneLowMagnitude]]:
     """Return the pruning wrappers of a model, each with a name that no other layer has.
 
-    It is the name of the layer inside, or that with a number if layers of nested models share it;
-    the same for a model that is pruned, stripped or not pruned yet.
+    It is the name of the layer inside, with a number if layers of nested models share it, and with
+    its path in a layer of the user's own; the same for a model that is pruned, stripped or dense.
     """
     wrappers = pruned_layers(model)
+    # Those that no other knows of, as in a TimeDistributed, come at the end.
     layers = [*member_layers(model), *(wrapper.layer for wrapper in wrappers)]
-    names = {id(layer): name for name, layer in member_names(layers)}
+    names: dict[int, str] = {}
+    for name, member in member_names(layers):
+        for part in parts_and_containers(member, name):
+            names.setdefault(id(part.layer), part.name)
     return [(names[id(wrapper.layer)], wrapper) for wrapper in wrappers]
 
 

@@ -106,3 +106,14 @@ def test_a_wrapper_inside_another_layer_has_a_name() -> None:
     layers = [L.TimeDistributed(wrapped, name="each"), L.Dense(2, name="d")]
     model = keras.Sequential([keras.Input((2, 8)), *layers])
     assert [weight.name for weight in named_weights(model)] == ["d_1/kernel"]
+
+
+def test_a_wrapper_inside_a_layer_of_ones_own_is_named_by_its_place() -> None:
+    pair = Pair(name="pair")
+    pair.parts = [prune_low_magnitude(pair.parts[0], HALF), pair.parts[1]]
+    model = keras.Sequential([keras.Input((8,)), pair])
+    assert [weight.name for weight in named_weights(model)] == ["pair/parts/0/kernel"]
+    pruned = prune_low_magnitude(model, HALF)
+    names = {"pair/parts/0/kernel", "pair/parts/1/kernel"}
+    assert {weight.name for weight in named_weights(pruned)} == names
+    assert {weight.name for weight in sparsity_report(strip_pruning(pruned)).weights} == names
