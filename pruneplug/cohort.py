@@ -256,7 +256,7 @@ def cohorts(layers: Iterable[tuple[str, PruneLowMagnitude]]) -> list[Cohort]:
     found: list[Cohort] = []
     for name, layer in layers:
         schedule, allocation = layer.mask_schedule, layer.allocation
-        if schedule is not layer.pruning_schedule:
+        if isinstance(layer.pattern, MByN) and not layer.pattern.scheduled:
             allocation = UniformAllocation()  # the pattern alone says how much of each is kept
         same = (c for c in found if c.allocation == allocation and are_alike(c.schedule, schedule))
         cohort = next(same, None)

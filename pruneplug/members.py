@@ -39,7 +39,7 @@ class Part:
     @property
     def is_container(self) -> bool:
         """Whether it is not decided on itself, but what is in it."""
-        return registry.is_container(self.layer)
+        return _is_container(self.layer)
 
     @property
     def takes_part(self) -> bool:
@@ -118,6 +118,14 @@ def parts_and_containers(
     if part.is_container:
         for name, inside in registry.contents(layer):
             yield from parts_and_containers(inside, member, join_names(path, name), part.layers)
+
+
+def _is_container(layer: Any) -> bool:
+    """Return whether a layer is a model, or a user's own that is made of layers."""
+    parts = [part for _, part in registry.contents(layer) if isinstance(part, keras.layers.Layer)]
+    is_own = not (registry.is_described(layer) or registry.is_known(type(layer)))
+    is_made_of_them = is_own or isinstance(layer, keras.Model)
+    return bool(parts) and (is_made_of_them or any(map(_is_container, parts)))
 
 
 def part_of(model: keras.Model, layer: keras.layers.Layer) -> Part:

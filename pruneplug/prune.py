@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug import in_place, members, naming, surgery
-from pruneplug.allocation import Allocation
+from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.patterns import MByN
 from pruneplug.policies import AllOf, PruningPolicy
 from pruneplug.pruner import Pruner
@@ -74,6 +74,7 @@ def prune_low_magnitude(
                 f"got {type(layer).__module__}.{type(layer).__name__}."
             )
     _check_arguments(to_prune, pruning_policy, kwargs)
+    _check_shares(allocation, sparsity_m_by_n)
     if isinstance(to_prune, keras.Model):
         policy = AllOf() if pruning_policy is None else AllOf(pruning_policy)
         return _prune_model(to_prune, policy, arguments)
@@ -147,6 +148,17 @@ def _check_arguments(
             "pruning_policy must be used with a model, among whose layers it chooses; got "
             f"pruning_policy={policy!r} with a {type(to_prune).__name__}. Leave out layers "
             "yourself, or prune a model that is made of them."
+        )
+
+
+def _check_shares(
+    allocation: Allocation | None, sparsity_m_by_n: Sequence[int] | MByN | None
+) -> None:
+    follows = sparsity_m_by_n is None or getattr(sparsity_m_by_n, "scheduled", False)
+    if not follows and allocation not in (None, UniformAllocation()):
+        raise ValueError(
+            "allocation must be left out with m-by-n sparsity, which prunes all weights alike; got "
+            f"allocation={allocation!r}. MByN(m, n, scheduled=True) follows it, and the schedule."
         )
 
 

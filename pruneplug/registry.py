@@ -202,20 +202,12 @@ def contents(layer: Any) -> list[tuple[str, Any]]:
     return [(name, value) for name, (_, value) in zip(names, found, strict=True)]
 
 
-def is_container(layer: Any) -> bool:
-    """Return whether a layer is a user's own, made of layers, or a model: each is decided on."""
-    inside = _layers_inside(layer)
-    if not inside or isinstance(layer, keras.Model):
-        return bool(inside)
-    own = _entry(layer) is None and not comes_with_keras(type(layer))
-    return own or any(is_container(part) for part in inside)
-
-
 def is_described(layer: Any) -> bool:
     """Return whether all is said of what a layer holds: its class is Keras', or was registered."""
-    layer_class = type(layer)
-    registered = _names_its_own(layer) or layer_class in _PRUNABLE
-    return registered or comes_with_keras(layer_class)
+    kind = type(layer)
+    tables = (_PRUNABLE, _REFUSED)
+    nearest = next(c for c in kind.__mro__ if comes_with_keras(c) or any(c in t for t in tables))
+    return _names_its_own(layer) or nearest is kind or not comes_with_keras(nearest)
 
 
 def _held(layer: Any) -> list[tuple[str, Any]]:

@@ -91,7 +91,6 @@ class PruneLowMagnitude(StandIn):
         self.sparsity_m_by_n = sparsity_m_by_n
         self.pattern = pattern
         self.allocation = allocation or UniformAllocation()
-        _check_shares(self.allocation, pattern)
         if self.allocation.overrides and self.mask_schedule.target is None:
             raise ValueError(
                 "Overrides must follow a schedule that states its target; got "
@@ -317,12 +316,3 @@ def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(f"layer must be a Keras layer; got {type(layer).__name__}.")
-
-
-def _check_shares(allocation: Allocation, pattern: patterns.Pattern) -> None:
-    once = isinstance(pattern, patterns.MByN) and not pattern.scheduled
-    if once and allocation != UniformAllocation():
-        raise ValueError(
-            "allocation must be left out with m-by-n sparsity, which prunes all weights alike; got "
-            f"allocation={allocation!r}. MByN(m, n, scheduled=True) follows it, and the schedule."
-        )

@@ -287,6 +287,10 @@ def test_updates_may_be_many() -> None:
         (lambda: MultiStepSparsity([1.5], [1]), r"sparsities must be in \[0, 1\)"),
         (lambda: OneShotSparsity(0.5, 0), "step must be at least 1; got step=0"),
         (lambda: OneShotSparsity(0.5, -3), "step must be at least 1; got step=-3"),
+        (lambda: OneShotSparsity(0.5, 2.5), "step must be a whole number of steps; got step=2.5"),
+        (lambda: OneShotSparsity(0.5, "2"), "step must be a whole number of steps; got step='2'"),
+        (lambda: MultiStepSparsity([0.5], [1.5]), "steps must be a whole number .* got steps=1.5"),
+        (lambda: MultiStepSparsity([0.5], [True]), "steps must be a whole number of steps"),
         (lambda: OneShotSparsity(1.5, 1), "target_sparsity must be in"),
     ],
 )
@@ -385,3 +389,10 @@ def test_one_shot_is_dense_before_its_step_and_sparse_from_it_on() -> None:
     schedule = OneShotSparsity(0.5, step=10)
     assert [schedule.sparsity(step) for step in (9, 10, 11)] == [0.0, 0.5, 0.5]
     assert schedule.target == 0.5
+
+
+def test_whole_floats_and_numpy_integers_are_steps() -> None:
+    assert OneShotSparsity(0.5, np.ceil(2.5)) == OneShotSparsity(0.5, np.int64(3))
+    schedule = MultiStepSparsity([0.5, 0.6], np.array([1.0, 4.0]))
+    assert schedule == MultiStepSparsity((0.5, 0.6), (1, 4))
+    assert all(type(step) is int for step in (OneShotSparsity(0.5, 3.0).step, *schedule.steps))

@@ -19,6 +19,7 @@ from pruneplug import (
     PrunableLayer,
     PruneLowMagnitude,
     PruningPolicy,
+    UniformAllocation,
     prune_low_magnitude,
     sparsity_report,
     strip_pruning,
@@ -351,3 +352,25 @@ def test_overrides_are_refused_before_training(make: Callable[[], keras.Model]) 
         prune_low_magnitude(
             make(), HALF, pruning_policy=policy, allocation=GlobalAllocation({"b": 0.9})
         )
+
+
+@pytest.mark.parametrize("make", [_chain, lambda: L.Dense(4), lambda: [L.Dense(4)]])
+def test_an_allocation_without_effect_is_refused(make: Callable[[], Any]) -> None:
+    prune_low_magnitude(make(), sparsity_m_by_n=(2, 4), allocation=UniformAllocation())
+    scheduled = MByN(2, 4, scheduled=True)
+    prune_low_magnitude(make(), sparsity_m_by_n=scheduled, allocation=GlobalAllocation())
+    for pattern in ((2, 4), MByN(2, 4)):
+        with pytest.raises(ValueError, match="allocation must be left out with m-by-n sparsity"):
+            prune_low_magnitude(make(), sparsity_m_by_n=pattern, allocation=GlobalAllocation())
+
+
+def test_a_plain_schedule_shares_out_as_asked() -> None:
+    def schedule(step: int) -> tuple[bool, float]:
+        return step == 1, 0.5
+
+    model = _chain()
+    model.get_layer("a").kernel.assign(np.full((8, 8), 0.001))
+    pruned = prune_low_magnitude(model, schedule, allocation=GlobalAllocation())
+    train(pruned)
+    report = {weight.name: weight.sparsity for weight in sparsity_report(pruned).weights}
+    assert report["a/kernel"] > report["b/kernel"]

@@ -109,9 +109,12 @@ def test_a_wrapper_inside_another_layer_has_a_name() -> None:
 
 
 def test_a_wrapper_inside_a_layer_of_ones_own_is_named_by_its_place() -> None:
-    pair = Pair(name="pair")
-    pair.parts = [prune_low_magnitude(pair.parts[0], HALF), pair.parts[1]]
-    model = keras.Sequential([keras.Input((8,)), pair])
+    class HalfPruned(Pair):
+        def __init__(self) -> None:
+            L.Layer.__init__(self, name="pair")
+            self.parts = [prune_low_magnitude(L.Dense(8), HALF), L.Dense(8)]
+
+    model = keras.Sequential([keras.Input((8,)), HalfPruned()])
     assert [weight.name for weight in named_weights(model)] == ["pair/parts/0/kernel"]
     pruned = prune_low_magnitude(model, HALF)
     names = {"pair/parts/0/kernel", "pair/parts/1/kernel"}

@@ -8,13 +8,7 @@ import pytest
 from keras import layers as L
 from sparse import HALF, check_sparse, dense_model, masks, train
 
-from pruneplug import (
-    ConstantSparsity,
-    GlobalAllocation,
-    PruneLowMagnitude,
-    UniformAllocation,
-    prune_low_magnitude,
-)
+from pruneplug import ConstantSparsity, PruneLowMagnitude, prune_low_magnitude
 from pruneplug.constraint import MaskConstraint
 from pruneplug.wrapper import pruned_layers
 
@@ -215,9 +209,3 @@ def test_the_weights_that_are_pruned_can_be_named_and_stay_so(
 def test_a_named_weight_must_be_there() -> None:
     with pytest.raises(ValueError, match=r"'pair' \(Pair\) must hold a weight 'rihgt'"):
         _built(Pair(), (None, 8), weight_names=["left", "rihgt"])
-
-
-def test_an_allocation_without_effect_is_refused() -> None:
-    PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=UniformAllocation())
-    with pytest.raises(ValueError, match="allocation must be left out with m-by-n sparsity"):
-        PruneLowMagnitude(L.Dense(4), sparsity_m_by_n=(2, 4), allocation=GlobalAllocation())

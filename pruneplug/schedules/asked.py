@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pruneplug.schedules.base import PruningSchedule, Schedule, check_sparsity
@@ -104,9 +104,17 @@ def are_alike(one: Any, other: Any) -> bool:
     if not isinstance(one, PruningSchedule):
         return bool(one == other)
     try:
-        return bool(vars(one) == vars(other))
-    except (TypeError, ValueError):  # arrays among them
+        return bool(_plain(vars(one)) == _plain(vars(other)))
+    except (TypeError, ValueError):  # what cannot be compared is not alike
         return False
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it comes back from a file: arrays and tuples as lists, also inside."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _is_answered_by_its_call(kind: type) -> bool:

@@ -13,6 +13,7 @@ from pruneplug.schedules.base import (
     check_steps,
     grid,
     store_whole,
+    whole,
 )
 
 
@@ -81,7 +82,7 @@ class MultiStepSparsity(FieldSchedule):
     def __post_init__(self) -> None:
         # Lists come from files; equal schedules must be equal whichever they were given as.
         object.__setattr__(self, "sparsities", tuple(self.sparsities))
-        object.__setattr__(self, "steps", tuple(self.steps))
+        object.__setattr__(self, "steps", tuple(whole("steps", step) for step in self.steps))
         ascending = all(a < b for a, b in pairwise((0, *self.steps)))
         if not self.steps or len(self.steps) != len(self.sparsities) or not ascending:
             raise ValueError(
@@ -125,6 +126,7 @@ class OneShotSparsity(FieldSchedule):
 
     def __post_init__(self) -> None:
         check_sparsity("target_sparsity", self.target_sparsity)
+        store_whole(self, "step")
         if self.step < 1:
             raise ValueError(f"step must be at least 1; got step={self.step}.")
 
