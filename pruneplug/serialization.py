@@ -28,6 +28,15 @@ def save_schedule(schedule: schedules.Schedule) -> Any:
     return keras.saving.serialize_keras_object(schedule)
 
 
+def describe_schedule(schedule: schedules.Schedule) -> Any:
+    """Return what tells a schedule from others: its configuration, or the name of a function."""
+    try:
+        return save_schedule(schedule)
+    except ValueError:
+        named = schedule if hasattr(schedule, "__qualname__") else type(schedule)
+        return f"{named.__module__}.{named.__qualname__}"
+
+
 def load_schedule(config: Any, custom_objects: Any) -> schedules.Schedule:
     """Rebuild a schedule from `save_schedule`'s answer.
 

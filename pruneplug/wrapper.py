@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
@@ -264,10 +264,12 @@ class PruneLowMagnitude(StandIn):
         """Return the constructor's arguments."""
         return {**super().get_config(), **self.get_pruning_config()}
 
-    def get_pruning_config(self) -> dict[str, Any]:
+    def get_pruning_config(
+        self, write_schedule: Callable[[schedules.Schedule], Any] = serialization.save_schedule
+    ) -> dict[str, Any]:
         """Return the constructor's arguments that say how the layer is pruned."""
         return {
-            "pruning_schedule": serialization.save_schedule(self.pruning_schedule),
+            "pruning_schedule": write_schedule(self.pruning_schedule),
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
             "sparsity_m_by_n": keras.saving.serialize_keras_object(self.sparsity_m_by_n),

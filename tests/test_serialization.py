@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
-from pruneplug import ConstantSparsity, PolynomialDecay, prune_low_magnitude
+from pruneplug import ConstantSparsity, PolynomialDecay, Trainer, prune_low_magnitude
+from pruneplug.serialization import describe_schedule
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -62,6 +64,27 @@ def test_functions_that_keras_could_not_find_are_not_saved(function: Any, tmp_pa
     for write in (model.get_config, model.to_json, lambda: model.save(tmp_path / "model.keras")):
         with pytest.raises(ValueError, match="or a function known to Keras, to be saved"):
             write()
+
+
+def test_functions_are_told_apart_by_their_names() -> None:
+    assert describe_schedule(_unknown).endswith("test_serialization._unknown")
+    assert describe_schedule(Duck(0.3).__call__).endswith("Duck.__call__")
+    assert describe_schedule(partial(_unknown)) == "functools.partial"
+    described = describe_schedule(ConstantSparsity(0.5, 0))
+    assert described["config"] == ConstantSparsity(0.5, 0).get_config()
+
+
+def test_a_training_by_a_function_is_resumed(tmp_path: Path) -> None:
+    x = np.ones((8, 4), "float32")
+    for epochs in (1, 2):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        arguments = {"optimizer": "sgd", "loss": "mse", "metrics": (), "batch_size": 2}
+        trainer = Trainer(
+            model, _unknown, epochs=epochs, folder=tmp_path, resume="auto", **arguments
+        )
+        result = trainer.fit((x, x), (x, x))
+    assert result.steps == 8
+    assert result.report.total == 0.5
 
 
 @pytest.mark.parametrize("wrong", [0.5, "polynomial", None, ConstantSparsity, {"target": 0.5}])

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug.pruner import Pruner
+from pruneplug.serialization import describe_schedule
 from pruneplug.training.checkpoint import Checkpoint, read_checkpoint
 from pruneplug.training.checkpoint_store import CheckpointStore
 from pruneplug.training.differences import as_lines, differences
@@ -83,10 +84,10 @@ def _unnamed(config: Any) -> Any:
 
 
 def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
-    config: dict[str, Any] = layer.get_config()
+    config = layer.get_pruning_config(describe_schedule)
     # Which weights are pruned shows in the variables of a checkpoint.
-    for name in ("layer", "name", "trainable", "dtype", "weight_names", "with_model"):
-        config.pop(name, None)
+    for name in ("weight_names", "with_model"):
+        del config[name]
     return config
 
 
