@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from experiments.reliability.chains import Chain
+from experiments.reliability.layer import KINDS
 from experiments.reliability.phases import PHASES
+from experiments.reliability.runs import Kill
 
+KILLS, POINTS = "results.json", "points.jsonl"
 LIBRARIES = ("keras", "tensorflow", "numpy")
 
 
@@ -39,8 +43,21 @@ def write(
         "compared": sizes,
         "chains": [asdict(chain) for chain in chains],
     }
-    (folder / "results.json").write_text(json.dumps(data, indent=1) + "\n")
-    (folder / "results.md").write_text("\n".join(_lines(command, machine, chains, sizes)) + "\n")
+    (folder / KILLS).write_text(json.dumps(data, indent=1) + "\n")
+    render(folder)
+
+
+def render(folder: Path) -> None:
+    """Write results.md from what was measured, now or before."""
+    lines = ["# Killed runs end with the same bits", ""]
+    if (folder / KILLS).exists():
+        data = json.loads((folder / KILLS).read_text())
+        chains = [Chain(**{**c, "kills": [Kill(**k) for k in c["kills"]]}) for c in data["chains"]]
+        lines += _lines(data["command"], data["machine"], chains, data["compared"])
+    if (folder / POINTS).exists():
+        rows = [json.loads(line) for line in (folder / POINTS).read_text().splitlines()]
+        lines += _point_lines(rows)
+    (folder / "results.md").write_text("\n".join(lines) + "\n")
 
 
 def summary(chains: Sequence[Chain]) -> str:
@@ -54,8 +71,6 @@ def _lines(
     command: str, machine: dict[str, str], chains: Sequence[Chain], sizes: dict[str, dict[str, int]]
 ) -> list[str]:
     lines = [
-        "# Killed runs end with the same bits",
-        "",
         f"**{summary(chains)}**",
         "",
         f"    {command}",
@@ -77,6 +92,38 @@ def _lines(
         lines.append(_row(combination, own, sizes[combination]))
     lines += [f"- {c.combination}, seed {c.seed}: {c.differences}" for c in chains if c.differences]
     return lines
+
+
+def _point_lines(trials: Sequence[dict[str, Any]]) -> list[str]:
+    equal = sum(not trial["lost"] for trial in trials)
+    points = {trial["point"] for trial in trials}
+    lines = [
+        "",
+        "## Every change of a run's files",
+        "",
+        f"**{equal} of {len(trials)} faults at {len(points)} points: the same command, given "
+        "again, ended bit-equal.**",
+        "",
+        "    python -m experiments.reliability.points",
+        "",
+        "A short run is recorded with all the changes that it makes to its folder. At each of "
+        "them, before and behind, a run is killed (`kill`), and loses its power (`cut`: what was "
+        "not synced is gone); each call fails once (`ENOSPC`, `EIO`), or it and all later ones do "
+        "(`EROFS`). A cell counts what ended bit-equal, of what was tried.",
+        "",
+        f"| change | {' | '.join(KINDS)} |",
+        "|---" * (len(KINDS) + 1) + "|",
+    ]
+    for change in sorted({point.partition(" ")[0] for point in points}):
+        own = [trial for trial in trials if trial["point"].partition(" ")[0] == change]
+        cells = [_cell([trial for trial in own if trial["kind"] == kind]) for kind in KINDS]
+        lines.append(f"| {change} | {' | '.join(cells)} |")
+    lines += [f"- {t['kind']} at `{t['point']}`: {t['lost']}" for t in trials if t["lost"]]
+    return lines
+
+
+def _cell(trials: Sequence[dict[str, Any]]) -> str:
+    return f"{sum(not trial['lost'] for trial in trials)} of {len(trials)}" if trials else "-"
 
 
 def _row(combination: str, chains: Sequence[Chain], size: dict[str, int]) -> str:
