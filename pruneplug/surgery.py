@@ -56,6 +56,8 @@ def rebuild(
     _keep_class(clone, model)
     # Setting the property would set it in the shared layers too, and thaw the frozen ones.
     clone._trainable = model.trainable
+    # Keras forgets it, and by it `compile` knows that a loss must be scaled.
+    clone.dtype_policy = model.dtype_policy
     return clone
 
 
