@@ -210,7 +210,8 @@ def average(user: User, place: str) -> None:
 
 def _keras_file(user: User) -> None:
     user.model.save(user.folder / "model.keras")
-    loaded = keras.models.load_model(user.folder / "model.keras")
+    with user.policy():  # Keras' files do not hold a model's own
+        loaded = keras.models.load_model(user.folder / "model.keras")
     user.adopt(loaded, compiles=False)
     if user.way.compiles is None:
         user.compile()

@@ -66,10 +66,16 @@ class User:
 
     def dense(self) -> keras.Model:
         """Return a new model without pruning."""
+        with self.policy():
+            return sequential(self.way.kind)()
+
+    @contextmanager
+    def policy(self) -> Iterator[None]:
+        """Set the dtype policy that the user trains in."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.way.policy)
         try:
-            return sequential(self.way.kind)()
+            yield
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -140,10 +146,7 @@ class User:
         standing = list(judge.check_masks(self.model, self.way.early))
         if at_end:
             before = list(self.said)
-            now = self._note()
-            if not self.forecasts_hold:
-                now = [said for said in now if not said.is_forecast]
-            judge.check_said(standing, now, before)
+            judge.check_said(standing, self._note(), before, self.forecasts_hold)
 
     def frozen_weights(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Yield the weights that were frozen, and their values then."""
