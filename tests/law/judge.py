@@ -205,7 +205,7 @@ class Said:
 
     def of(self, target: float) -> list[float]:
         """Return the sparsity reached, if a target is the one that was missed."""
-        found = re.findall(r"sparsity of ([\d.]+) instead of ([\d.]+\d)", self.text)
+        found = re.findall(r"sparsity (?:of|stays at) ([\d.]+) instead of ([\d.]+\d)", self.text)
         return [float(reached) for reached, of in found if float(of) == target]
 
     @property
