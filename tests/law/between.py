@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from law import judge
 from law.user import User
 from law.ways import Way
 
@@ -321,7 +320,6 @@ def recompile(user: User) -> None:
     """Go on with another optimizer."""
     user.train(2)
     user.compile(lambda: keras.optimizers.Adam(0.01))
-    user.way.early and None
     user.train(2)
 
 

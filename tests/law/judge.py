@@ -185,7 +185,8 @@ def check_masks(model: keras.Model, early: int = 0) -> Iterator[tuple[Group, int
     step = steps_taken(model)
     for group in groups(model):
         for weight in group.weights:
-            assert not np.any(weight.values[~weight.mask]), f"{weight.name} is not zero where masked"
+            wrong = np.flatnonzero(weight.values[~weight.mask])
+            assert not wrong.size, f"{weight.name} is not zero where it is masked"
         if not group.trained:
             continue
         dues = sorted({last_due(group.schedule, step + 1 + i) for i in range(early + 1)})

@@ -57,17 +57,13 @@ class User:
 
     def build(self) -> keras.Model:
         """Return a new pruned model as asked, with weights of its own."""
-        if self.way.is_gan:
-            nets = [self._pruned(sequential(Given)()) for _ in range(2)]
-            for net, name in zip(nets, ("generator", "critic"), strict=True):
-                net.name = name
-            return Gan(*nets)
-        return self._pruned(self.dense())
-
-    def dense(self) -> keras.Model:
-        """Return a new model without pruning."""
         with self.policy():
-            return sequential(self.way.kind)()
+            if not self.way.is_gan:
+                return self._pruned(sequential(self.way.kind))
+            return Gan(*(self._pruned(sequential(Given)) for _ in range(2)))
+
+    def _pruned(self, build: Callable[[], keras.Model]) -> keras.Model:
+        return asked.pruned(build(), self.schedule, self.arguments)
 
     @contextmanager
     def policy(self) -> Iterator[None]:
@@ -78,9 +74,6 @@ class User:
             yield
         finally:
             keras.config.set_dtype_policy(before)
-
-    def _pruned(self, model: keras.Model) -> keras.Model:
-        return asked.pruned(model, self.schedule, self.arguments)
 
     def adopt(self, model: keras.Model, compiles: bool = True) -> None:
         """Go on with another model, as after loading one."""
