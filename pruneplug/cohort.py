@@ -160,11 +160,7 @@ class Cohort:
 
     def asked(self) -> float:
         """Return the lowest sparsity that was asked of the mask of a weight that trains."""
-        unsound = self._unsound()
-        return min(
-            0.0 if weight in unsound else sparsity_at(self.schedule, weight.update_step)
-            for weight in self.trained
-        )
+        return min(sparsity_at(self.schedule, weight.standing_step) for weight in self.trained)
 
     def standing(self) -> Iterator[WeightSparsity]:
         """Return how sparse each weight that trains is, by its mask."""
