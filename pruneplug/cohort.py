@@ -16,7 +16,7 @@ from pruneplug.ranking import kept_count
 from pruneplug.schedules import PruningSchedule, are_alike
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.sparsity import WeightSparsity
-from pruneplug.wrapper import PruneLowMagnitude
+from pruneplug.wrapper import PruneLowMagnitude, last_update
 
 # How far ahead the next update is looked for: a schedule that computes its steps answers for many
 # at once, another is asked no earlier than it must be.
@@ -40,7 +40,12 @@ class PrunedWeight:
     @property
     def update_step(self) -> int:
         """The schedule's step at which the mask was last updated; 0 before the first time."""
-        return int(variables.read(self.update))
+        return int(variables.read(self.update)[0])
+
+    @property
+    def standing_step(self) -> int:
+        """The same, but 0 for a mask that no update has left as it is."""
+        return last_update(self.mask, self.update)
 
     @property
     def prunable(self) -> Prunable:
@@ -51,10 +56,6 @@ class PrunedWeight:
     def scores(self) -> Any:
         """Return what its units are judged by."""
         return self.layer.pattern.scores(variables.read(self.weight))
-
-    def excess(self, kept: int) -> int:
-        """Return how many units more than `kept` the mask keeps."""
-        return int(self.layer.pattern.has_kept(variables.read(self.mask), kept))
 
 
 @dataclass(eq=False)
@@ -91,13 +92,10 @@ class Cohort:
 
         Args:
             step: One more than the steps taken, or the step of an update that is made early.
-            thorough: Whether to count the masks too: weights may have been loaded or averaged,
-                and a mask that does not keep what its update asked for was never updated so.
+            thorough: Whether to count the masks too: weights may have been loaded or averaged.
         """
         trained = self.trained
-        standing = {weight: weight.update_step for weight in trained}
-        if thorough:
-            standing |= dict.fromkeys(self._unsound(), 0)
+        standing = {w: w.standing_step if thorough else w.update_step for w in trained}
         due = last_due(self.schedule, min(standing.values(), default=step), step)
         late = [weight for weight in trained if due is not None and standing[weight] < due]
         if due is None or not late:
@@ -127,7 +125,7 @@ class Cohort:
         for weight, (mask, threshold) in zip(weights, updates, strict=True):
             variables.write(weight.mask, mask)
             variables.write(weight.threshold, threshold)
-            variables.write(weight.update, step)
+            variables.write(weight.update, (step, masks.count(mask)))
         for layer in self.layers:
             layer.apply_masks()
 
@@ -158,19 +156,11 @@ class Cohort:
 
     def at_target(self) -> bool:
         """Return whether every weight that trains has been updated to the schedule's target."""
-        unsound = self._unsound()
-        return all(
-            weight not in unsound and at_target(self.schedule, weight.update_step)
-            for weight in self.trained
-        )
+        return all(at_target(self.schedule, weight.standing_step) for weight in self.trained)
 
     def asked(self) -> float:
         """Return the lowest sparsity that was asked of the mask of a weight that trains."""
-        unsound = self._unsound()
-        return min(
-            0.0 if weight in unsound else sparsity_at(self.schedule, weight.update_step)
-            for weight in self.trained
-        )
+        return min(sparsity_at(self.schedule, weight.standing_step) for weight in self.trained)
 
     def standing(self) -> Iterator[WeightSparsity]:
         """Return how sparse each weight that trains is, by its mask."""
@@ -215,31 +205,6 @@ class Cohort:
             return pattern.zeros_for(kept, prunable.shape) / pattern.group
         # Any allocation but the plain one sets a weight's share itself, and its mask has it.
         return sparsity if self._shares_total else asked
-
-    def _unsound(self) -> set[PrunedWeight]:
-        """Return the weights whose masks do not keep what the update they name asked for."""
-        by_update: dict[int, list[PrunedWeight]] = {}
-        for weight in self.weights:
-            by_update.setdefault(weight.update_step, []).append(weight)
-        by_update.pop(0, None)
-        return {
-            weight
-            for update, weights in by_update.items()
-            for weight in self._unsound_at(self.schedule.sparsity(update), weights)
-        }
-
-    def _unsound_at(
-        self, sparsity: float, weights: Sequence[PrunedWeight]
-    ) -> Iterable[PrunedWeight]:
-        prunable = [weight.prunable for weight in weights]
-        if self._shares_total:
-            total = self.allocation.total(prunable, sparsity, self._progress(sparsity))
-            even = [total // len(weights)] * len(weights)
-            patterned = any(isinstance(weight.layer.pattern, MByN) for weight in weights)
-            excess = sum(w.excess(k) for w, k in zip(weights, even, strict=True))
-            return weights if not patterned and excess != total - sum(even) else ()
-        kept = self.allocation.kept(prunable, sparsity, 1.0, lambda _: None)  # type: ignore[arg-type,return-value]  # the plain allocation asks for no scores
-        return [w for w, k in zip(weights, kept, strict=True) if w.excess(k) != 0]
 
     def _first_due(self, after: int, until: int) -> int | None:
         """Return the first due step in (after, until]; what is known to be empty is not asked."""

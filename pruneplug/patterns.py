@@ -39,9 +39,6 @@ class Pattern(Protocol):
             FloatingPointError: A score is NaN or infinite.
         """
 
-    def has_kept(self, mask: Array, kept: int) -> int:
-        """Return how many units more than `kept` a mask keeps; 0 for one of `mask`'s making."""
-
 
 @dataclass(frozen=True)
 class Unstructured:
@@ -61,10 +58,6 @@ class Unstructured:
     def mask(self, scores: Array, kept: int, shape: Sequence[int]) -> tuple[Array, Array | float]:
         """Keep the largest magnitudes."""
         return masks.topk_mask(scores, kept)
-
-    def has_kept(self, mask: Array, kept: int) -> int:
-        """Count the values."""
-        return masks.count(mask) - kept
 
 
 @dataclass(frozen=True)
@@ -113,10 +106,6 @@ class Block:
         """Keep the largest blocks."""
         block_mask, threshold = masks.topk_mask(scores, kept)
         return masks.expand_blocks(block_mask, self.size, shape), threshold
-
-    def has_kept(self, mask: Array, kept: int) -> int:
-        """Count the blocks, by the first value of each."""
-        return masks.count(mask[:: self.size[0], :: self.size[1]]) - kept
 
 
 @dataclass(frozen=True)
@@ -175,14 +164,6 @@ class MByN:
         whole zeros of a group.
         """
         return masks.m_by_n_mask(scores, self.zeros_for(kept, shape), self.group), 0.0
-
-    def has_kept(self, mask: Array, kept: int) -> int:
-        """Count the values; a shorter group at the end keeps no more than a whole one."""
-        *lead, channels, last = mask.shape
-        survive = self.group - self.zeros_for(kept, mask.shape)
-        whole, rest = divmod(channels, self.group)
-        expected = math.prod(lead) * last * (whole * survive + min(rest, survive))
-        return masks.count(mask) - int(expected)
 
     def zeros_for(self, kept: int, shape: Sequence[int]) -> int:
         """Return how many zeros of a group a mask has that is asked to keep `kept` values."""

@@ -95,6 +95,8 @@ class _Rebuilding:
         clone = self._sequential(model) if chain else self._functional(model)
         # Setting the property would set it in the layers too, and thaw the frozen ones.
         clone._trainable = model.trainable
+        # Keras forgets it, and by it `compile` knows that a loss must be scaled.
+        clone.dtype_policy = model.dtype_policy
         clone.__class__ = self.class_of(type(model))
         self.new[id(model)] = clone
         for name, value in vars(model).items():

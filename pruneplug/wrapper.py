@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from pruneplug import members, patterns, registry, schedules, serialization, variables
+from pruneplug import masks, members, patterns, registry, schedules, serialization, variables
 from pruneplug.allocation import Allocation, UniformAllocation
 from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
 from pruneplug.schedules.plan import at_target, last_due
@@ -41,7 +42,7 @@ class PruneLowMagnitude(StandIn):
         pruning_vars: (weight, mask, threshold) of each pruned weight; masks hold 1 where the
             weight is kept.
         pruning_updates: For each pruned weight the schedule's step at which its mask was last
-            updated; 0 before the first update.
+            updated, and how many values it has kept since; both 0 before the first update.
         pruning_step: Training steps taken so far; -1 before the first training.
 
     Raises:
@@ -125,7 +126,7 @@ class PruneLowMagnitude(StandIn):
         self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
         # Created last, so that files of 0.1.0, which lack them, hold the others in their places.
         self.pruning_updates = [
-            self._state(f"{name.replace('/', '_')}_update_step", (), "int64", initial=0)
+            self._state(f"{name.replace('/', '_')}_update", (2,), "int64", initial=0)
             for name in self.weight_names
         ]
         self.attach()
@@ -215,8 +216,8 @@ class PruneLowMagnitude(StandIn):
         # Also asked while a step is traced.
         with variables.outside_traces():
             return all(
-                at_target(self.mask_schedule, int(variables.read(update)))
-                for (weight, *_), update in zip(
+                at_target(self.mask_schedule, last_update(mask, update))
+                for (weight, mask, _), update in zip(
                     self.pruning_vars, self.pruning_updates, strict=True
                 )
                 if weight.trainable
@@ -253,7 +254,8 @@ class PruneLowMagnitude(StandIn):
         last = last_due(self.mask_schedule, 0, self.step_counter.read() + 1) or 0
         for (_, mask, _), update in zip(self.pruning_vars, self.pruning_updates, strict=True):
             # A mask that keeps all was never updated, as in a layer that was frozen.
-            variables.write(update, 0 if ops.convert_to_numpy(mask).all() else last)
+            kept = masks.count(variables.read(mask))
+            variables.write(update, (0, 0) if kept == math.prod(mask.shape) else (last, kept))
 
     @property
     def prunable_weights(self) -> list[keras.Variable]:
@@ -313,6 +315,15 @@ def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers of a model in the order of its layers, as TFMOT does."""
     order = {id(layer): place for place, layer in enumerate(members.member_layers(model))}
     return sorted(pruned_layers(model), key=lambda w: order.get(id(w.layer), len(order)))
+
+
+def last_update(mask: keras.Variable, update: keras.Variable) -> int:
+    """Return the step of the update that a mask stands at, 0 if none has left it as it is.
+
+    Averages of several states, set by hand, keep what any of their masks keeps.
+    """
+    step, kept = (int(number) for number in variables.read(update))
+    return step if masks.count(variables.read(mask)) == kept else 0
 
 
 def _check_layer(layer: Any) -> None:

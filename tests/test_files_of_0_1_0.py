@@ -45,7 +45,7 @@ def _check_goes_on(model: keras.Model) -> None:
         for mask, written in zip(masks(model), held.values(), strict=True):
             np.testing.assert_array_equal(mask, written)
     # The last update was due at 7, and the next one, at 10, is still to come.
-    assert [int(v) for layer in model.layers for v in layer.pruning_updates] == [7, 7]
+    assert [int(v[0]) for layer in model.layers for v in layer.pruning_updates] == [7, 7]
     assert sparsity_report(model).weights[0].target == SCHEDULE.sparsity(7)
     assert Pruner(model).step == 8
     assert Pruner(model).start() is None

@@ -1,5 +1,6 @@
 """The engine, stepped by hand."""
 
+import warnings
 import weakref
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparse import zeros
 
-from pruneplug import ConstantSparsity, OneShotSparsity, PolynomialDecay, Pruner
+from pruneplug import ConstantSparsity, OneShotSparsity, PolynomialDecay, Pruner, strip_pruning
 from pruneplug import prune_low_magnitude as prune
 from pruneplug.allocation import Allocation, GlobalAllocation, UniformAllocation
 from pruneplug.patterns import Unstructured
@@ -371,3 +372,40 @@ def test_magnitudes_are_computed_once_and_held_together_only_to_be_compared(
     assert pruner.start() is not None
     assert (len(made), max(alive)) == (3, held)
     assert not any(array() is not None for array in made)
+
+
+def test_a_part_of_a_model_keeps_its_share_of_a_total() -> None:
+    parts = [
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name=name)], name=name)
+        for name in ("encoder", "decoder")
+    ]
+    parts[0].layers[0].kernel.assign(np.arange(9.0, 25.0).reshape(4, 4))
+    model = prune(keras.Sequential(parts), ConstantSparsity(0.5, 1), allocation=GlobalAllocation())
+    model.build((None, 4))
+    Pruner(model).start()
+    encoder, decoder = model.layers
+    # By themselves, the two do not have the sparsity that they have together.
+    assert (zeros(encoder.layers[0].layer.kernel), zeros(decoder.layers[0].layer.kernel)) == (1, 15)
+    for part in (encoder, decoder):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            strip_pruning(part)
+    assert (zeros(encoder.layers[0].layer.kernel), zeros(decoder.layers[0].layer.kernel)) == (1, 15)
+
+
+def test_averaged_masks_are_made_anew() -> None:
+    model = _model(PolynomialDecay(0.25, 0.75, begin_step=1, end_step=9, power=1, frequency=4))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    states = []
+    for _ in range(8):
+        loop.step()
+        pruner.advance()
+        states.append(model.get_weights())
+    assert pruner.target_reached()
+    model.set_weights([(a.astype("f") + b) / 2 for a, b in zip(states[3], states[7], strict=True)])
+    assert not pruner.target_reached()
+    event = pruner.catch_up()
+    assert event is not None
+    # The mean of 4 and 8 steps.
+    assert (pruner.step, event.step, event.total) == (6, 5, 0.5)

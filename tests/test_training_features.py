@@ -97,6 +97,23 @@ def test_mixed_precision(policy: str) -> None:
     assert np.array_equal(stripped(X), model(X))
 
 
+@pytest.mark.parametrize("functional", [False, True])
+def test_mixed_precision_is_known_to_compile(functional: bool) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = dense_model()
+        if functional:
+            model = keras.Model(model.inputs, model.outputs)
+    finally:
+        keras.config.set_dtype_policy(before)
+    pruned = prune_low_magnitude(model, SCHEDULE)
+    for again in (pruned, strip_pruning(pruned)):
+        assert again.dtype_policy == model.dtype_policy
+        again.compile("sgd", "mse")
+        assert isinstance(again.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_other_weight_types(dtype: str) -> None:
     model = prune_low_magnitude(dense_model(dtype=dtype), HALF)
