@@ -11,12 +11,13 @@ import keras
 
 from pruneplug import masks, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
+from pruneplug.masked import last_update
 from pruneplug.patterns import MByN
 from pruneplug.ranking import kept_count
 from pruneplug.schedules import PruningSchedule, are_alike
 from pruneplug.schedules.plan import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.sparsity import WeightSparsity
-from pruneplug.wrapper import PruneLowMagnitude, last_update
+from pruneplug.wrapper import PruneLowMagnitude
 
 # How far ahead the next update is looked for: a schedule that computes its steps answers for many
 # at once, another is asked no earlier than it must be.

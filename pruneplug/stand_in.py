@@ -66,7 +66,8 @@ class StandIn(keras.layers.Wrapper):
             super().__setattr__(name, value)
 
     def _is_the_layers(self, name: str) -> bool:
-        own = name.startswith(_OWN) or hasattr(type(self), name) or name in self.__annotations__
+        declared = (vars(kind).get("__annotations__", {}) for kind in type(self).__mro__)
+        own = name.startswith(_OWN) or hasattr(type(self), name) or any(name in d for d in declared)
         return not own and name not in _HIDDEN and "layer" in vars(self)
 
     @property

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import keras
 import numpy as np
-from keras import ops
 
 from pruneplug import masks, members, patterns, registry, schedules, serialization, variables
 from pruneplug.allocation import Allocation, UniformAllocation
-from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
+from pruneplug.masked import MaskedLayer, last_update
 from pruneplug.schedules.plan import at_target, last_due
-from pruneplug.stand_in import StandIn
 
 
 @keras.saving.register_keras_serializable("pruneplug")
-class PruneLowMagnitude(StandIn):
+class PruneLowMagnitude(MaskedLayer):
     """Prunes the weights of one layer while it trains.
 
     Args:
@@ -59,7 +56,6 @@ class PruneLowMagnitude(StandIn):
     sparsity_m_by_n: Sequence[int] | patterns.MByN | None
     pattern: patterns.Pattern
     allocation: Allocation
-    step_counter: StepCounter
     only: list[str] | None
     weight_names: list[str]
     with_model: bool
@@ -98,13 +94,9 @@ class PruneLowMagnitude(StandIn):
                 f"allocation={self.allocation!r} with pruning_schedule={pruning_schedule!r}. Give "
                 "its class an attribute `target`."
             )
-        self.pruning_vars: list[tuple[keras.Variable, keras.Variable, keras.Variable]] = []
-        self.pruning_updates: list[keras.Variable] = []
         self.only = None if weight_names is None else list(weight_names)
         self.weight_names = []
         self.with_model = with_model
-        # Shared by the wrappers that have the same masks in several models.
-        self._engine: weakref.WeakSet[Any] = weakref.WeakSet()
         if layer.built:
             self.build()
 
@@ -119,69 +111,8 @@ class PruneLowMagnitude(StandIn):
         for name, weight in weights:
             self.pattern.check(weight.shape, f"{self.layer.name}/{name}")
         self.weight_names = [name for name, _ in weights]
-        self.pruning_step = self._state("pruning_step", (), "int64", initial=-1)
-        self.step_counter = StepCounter(
-            self.pruning_step, int(self.engine is not None), self._may_train
-        )
-        self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
-        # Created last, so that files of 0.1.0, which lack them, hold the others in their places.
-        self.pruning_updates = [
-            self._state(f"{name.replace('/', '_')}_update", (2,), "int64", initial=0)
-            for name in self.weight_names
-        ]
-        self.attach()
+        self.carry_masks(weights)
         self.built = True
-
-    def _prunable(
-        self, name: str, weight: keras.Variable
-    ) -> tuple[keras.Variable, keras.Variable, keras.Variable]:
-        name = name.replace("/", "_")
-        mask = self._state(f"{name}_mask", weight.shape, "bool", initial=True)
-        mask = variables.mask_taken_as(mask, weight.dtype)
-        return weight, mask, self._state(f"{name}_threshold", (), weight.dtype, initial=0.0)
-
-    def _state(self, name: str, shape: Sequence[int], dtype: str, initial: Any) -> keras.Variable:
-        variable = self.add_weight(
-            name=name,
-            shape=shape,
-            dtype=dtype,
-            initializer=lambda shape, dtype: ops.full(shape, initial, dtype),
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
-        # TensorFlow's checkpoints hold what attributes hold, and leave lists out.
-        setattr(self, f"pruning_{name.removeprefix('pruning_')}", variable)
-        return variable
-
-    def attach(self) -> None:
-        """Enforce the masks; again after `strip_pruning` has taken them off shared weights."""
-        # The optimizer writes only weights that train, so one of those has to count the steps.
-        counting = next((weight for weight, *_ in self.pruning_vars if weight.trainable), None)
-        for weight, mask, _ in self.pruning_vars:
-            held = weight.constraint
-            if isinstance(held, MaskConstraint):
-                if held.mask is mask:
-                    held.counts = weight is counting
-                    continue
-                held = held.inner
-            weight.constraint = MaskConstraint(
-                mask, self.step_counter, counts=weight is counting, inner=held
-            )
-
-    def detach(self) -> None:
-        """Give the weights back their own constraints."""
-        for weight, mask, _ in self.pruning_vars:
-            if isinstance(weight.constraint, MaskConstraint) and weight.constraint.mask is mask:
-                weight.constraint = weight.constraint.inner
-
-    def apply_masks(self) -> None:
-        """Set the masked weights to zero now, and their moving averages with them."""
-        for weight, mask, _ in self.pruning_vars:
-            variables.write_masked(weight, mask)
-            average = getattr(weight.constraint, "average", None)
-            if average is not None:
-                variables.write_masked(average, mask)
 
     @property
     def mask_schedule(self) -> schedules.PruningSchedule:
@@ -196,21 +127,6 @@ class PruneLowMagnitude(StandIn):
             self._asked = schedule  # which remembers what it was answered
         return self._asked
 
-    @property
-    def engine(self) -> Any:
-        """The engine that steps the pruning now, None if none does."""
-        return next(iter(self._engine), None)
-
-    @engine.setter
-    def engine(self, engine: Any) -> None:
-        # An engine that is gone steps nothing, whether or not it was told to finish.
-        self._engine.clear()
-        if engine is not None:
-            self._engine.add(engine)
-
-    def _may_train(self) -> bool:
-        return self.engine is not None or self.target_reached()
-
     def target_reached(self) -> bool:
         """Return whether each weight that trains has been updated to its schedule's target."""
         # Also asked while a step is traced.
@@ -223,32 +139,6 @@ class PruneLowMagnitude(StandIn):
                 if weight.trainable
             )
 
-    def save_own_variables(self, store: Any) -> None:
-        """Save masks, thresholds and steps, not those of a step whose update is still to come."""
-        # A callback may save between the step that is left dense and its update.
-        if self.engine is not None:
-            self.engine.catch_up()
-        elif self.pruning_vars:
-            warn_of_unseen([self.step_counter])
-        for index, variable in enumerate(self._own_variables):
-            store[f"{index}"] = variables.read(variable)
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load masks, thresholds and steps, also from files of 0.1.0."""
-        own = self._own_variables
-        updates = {id(update) for update in self.pruning_updates}
-        if not updates or len(store.keys()) != len(own) - len(updates):
-            super().load_own_variables(store)
-            return
-        for index, variable in enumerate(v for v in own if id(v) not in updates):
-            variable.assign(store[f"{index}"])
-        self.recall_updates()
-
-    @property
-    def _own_variables(self) -> list[keras.Variable]:
-        # As Keras orders them.
-        return [*self._trainable_variables, *self._non_trainable_variables]
-
     def recall_updates(self) -> None:
         """Work out which update each mask stands at, for models of 0.1.0, which did not say."""
         last = last_due(self.mask_schedule, 0, self.step_counter.read() + 1) or 0
@@ -256,11 +146,6 @@ class PruneLowMagnitude(StandIn):
             # A mask that keeps all was never updated, as in a layer that was frozen.
             kept = masks.count(variables.read(mask))
             variables.write(update, (0, 0) if kept == math.prod(mask.shape) else (last, kept))
-
-    @property
-    def prunable_weights(self) -> list[keras.Variable]:
-        """The pruned weights, once they are built."""
-        return [weight for weight, *_ in self.pruning_vars]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -315,15 +200,6 @@ def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers of a model in the order of its layers, as TFMOT does."""
     order = {id(layer): place for place, layer in enumerate(members.member_layers(model))}
     return sorted(pruned_layers(model), key=lambda w: order.get(id(w.layer), len(order)))
-
-
-def last_update(mask: keras.Variable, update: keras.Variable) -> int:
-    """Return the step of the update that a mask stands at, 0 if none has left it as it is.
-
-    Averages of several states, set by hand, keep what any of their masks keeps.
-    """
-    step, kept = (int(number) for number in variables.read(update))
-    return step if masks.count(variables.read(mask)) == kept else 0
 
 
 def _check_layer(layer: Any) -> None:

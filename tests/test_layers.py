@@ -24,7 +24,7 @@ def _row(own: str = "", others: str = "") -> Row:
 
 
 RULES = "schedules sparsity ranking masks patterns allocation surgery registry members policies"
-WRAPPED = f"{RULES} constraint variables wrapper weights"
+WRAPPED = f"{RULES} constraint variables masked wrapper weights"
 ENGINE = f"{WRAPPED} cohort shortfall optimizers pruner selection naming in_place prune report"
 # All that a command drives.
 BELOW = f"{ENGINE} callbacks training tracking export sensitivity data models lock files backend"
@@ -50,7 +50,8 @@ TABLE = {
     "constraint": _row("variables", "keras"),
     "serialization": _row("schedules patterns allocation", "keras"),
     "stand_in": _row(others="keras"),
-    "wrapper": _row(f"{RULES} constraint variables serialization stand_in", "numpy keras"),
+    "masked": _row("masks variables constraint stand_in", "keras"),
+    "wrapper": _row(f"{RULES} variables serialization masked", "numpy keras"),
     "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),
     "shortfall": _row("schedules sparsity cohort"),
