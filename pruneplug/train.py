@@ -134,12 +134,23 @@ def _run_job(config: DictConfig) -> float | tuple[float, float] | None:
     start = Path(context.runtime.cwd)
     # Relative paths mean the same for all jobs: on any worker, and with hydra.job.chdir=true too.
     with chdir(start if start.is_dir() else "."):
+        _tell_unused_folder(context)
         if context.mode == RunMode.MULTIRUN:
             return _run_in_sweep(config, context, folder)
         code = _attempt(config, context, folder)
     if code:
         raise SystemExit(code)
     return None
+
+
+def _tell_unused_folder(context: HydraConf) -> None:
+    """Say, once, that a folder which is asked for is not the one that Hydra takes."""
+    sweeps = context.mode == RunMode.MULTIRUN
+    folders = ("hydra.run.dir", "hydra.sweep.dir")
+    unused, used = folders if sweeps else folders[::-1]
+    given = any(word.startswith(f"{unused}=") for word in context.overrides.hydra)
+    if given and (not sweeps or context.job.num == 0):
+        complain(f"{unused} has no effect on {'a sweep' if sweeps else 'one run'}: {used} has.", 0)
 
 
 def _run_in_sweep(

@@ -101,6 +101,24 @@ def test_a_folder_that_was_there_stays(
     assert [path.name for path in kept.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hydra.sweep.dir=there"], "hydra.sweep.dir has no effect on one run: hydra.run.dir has."),
+        (["-m", "hydra.run.dir=there"], "hydra.run.dir has no effect on a sweep: hydra.sweep.dir"),
+    ],
+)
+def test_a_folder_that_is_not_used_is_said_once(
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    values = "2,3" if "-m" in arguments else "2"
+    assert run(monkeypatch, *arguments, f"sparsity={values}", "tracking=none") == USAGE
+    assert capfd.readouterr().err.count(said) == 1
+
+
 def test_an_unknown_flag_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
