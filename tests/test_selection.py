@@ -73,7 +73,7 @@ OTHER_ARGUMENTS: list[dict[str, Any]] = [
 
 
 @every_kind
-@pytest.mark.parametrize("other", OTHER_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("other", OTHER_ARGUMENTS, ids=lambda other: "-".join(other))
 def test_a_pruned_model_is_not_pruned_in_another_way(
     make: Callable[[], keras.Model], other: dict[str, Any]
 ) -> None:
