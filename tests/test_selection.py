@@ -58,6 +58,11 @@ def _subclassed_inside() -> keras.Model:
     return keras.Model(inputs, L.Dense(2, name="head")(Subclassed()(inputs)))
 
 
+def _masks(model: keras.Model) -> list[int]:
+    """What tells masks: a layer may be another one in a model that is made anew."""
+    return [id(mask) for layer in pruned_layers(model) for _, mask, _ in layer.pruning_vars]
+
+
 every_kind = pytest.mark.parametrize("make", [_chain, _in_place, _nested, _subclassed_inside])
 
 OTHER_ARGUMENTS: list[dict[str, Any]] = [
@@ -95,7 +100,7 @@ def test_the_same_again_changes_nothing(
     again = prune_low_magnitude(
         pruned, ConstantSparsity(0.5, 1, frequency=1), pruning_policy=policy
     )
-    assert pruned_layers(again) == pruned_layers(pruned)
+    assert _masks(again) == _masks(pruned)
     assert sparsity_report(again) == sparsity_report(pruned)
 
 
@@ -140,7 +145,7 @@ def test_layers_wrapped_by_hand_keep_their_arguments_among_others() -> None:
     pruned = prune_low_magnitude(model(), HALF)
     assert [layer.pruning_schedule for layer in pruned.layers] == [MORE, HALF]
     again = prune_low_magnitude(pruned, HALF)
-    assert again.layers == pruned.layers
+    assert _masks(again) == _masks(pruned)
     without = prune_low_magnitude(model(), HALF, pruning_policy=ByName(exclude="a"))
     assert [layer.pruning_schedule for layer in without.layers] == [MORE, HALF]
     with pytest.raises(ValueError, match="'b' must be stripped"):
