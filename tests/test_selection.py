@@ -91,6 +91,10 @@ def test_a_pruned_model_is_not_pruned_in_another_way(
     assert all(getattr(wrapper, name, value) == value for wrapper in pruned_layers(again))
 
 
+def _masks(model: keras.Model) -> list[int]:
+    return [id(mask) for wrapper in pruned_layers(model) for _, mask, _ in wrapper.pruning_vars]
+
+
 @every_kind
 @pytest.mark.parametrize("policy", [None, KeepEndsDense(), ByName(exclude=["a", "b"])])
 def test_the_same_again_changes_nothing(
