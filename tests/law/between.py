@@ -268,9 +268,7 @@ HANDLES: dict[str, Callable[[keras.Model, bool], None]] = {
     "base": lambda net, value: setattr(net.layers[0], "trainable", value),
     "wrapper": lambda net, value: setattr(net.layers[0].layers[0], "trainable", value),
     "layer": lambda net, value: setattr(net.layers[0].layers[0].layer, "trainable", value),
-    "weight": lambda net, value: setattr(
-        net.layers[0].layers[0].layer.kernel, "trainable", value
-    ),
+    "weight": lambda net, value: setattr(net.layers[0].layers[0].layer.kernel, "trainable", value),
     "head": lambda net, value: setattr(net.layers[1], "trainable", value),
     "all": lambda net, value: setattr(net, "trainable", value),
 }
@@ -413,9 +411,7 @@ def _stories() -> dict[str, Story]:
                 partial(save_and_load, how=how, epochs=epochs), needs
             )
     for handle in HANDLES:
-        stories[f"{handle} frozen for good"] = Story(
-            partial(freeze_for_good, handle=handle), _any
-        )
+        stories[f"{handle} frozen for good"] = Story(partial(freeze_for_good, handle=handle), _any)
         for before in (0, 1):
             stories[f"{handle} frozen after {before}, thawed"] = Story(
                 partial(freeze_and_thaw, handle=handle, thaws=handle, before=before), _any

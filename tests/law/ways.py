@@ -261,9 +261,7 @@ WAYS: dict[str, Way] = {
     "fit on data of unknown length": Way(unknown_length),
     "fit with 3 steps an execution": Way(fit, compiles=_GRAPH | {"steps_per_execution": 3}),
     "fit with 16 steps an execution": Way(fit, compiles=_GRAPH | {"steps_per_execution": 16}),
-    "fit accumulating 2 gradients": Way(
-        fit, optimizer=sgd(gradient_accumulation_steps=2), early=1
-    ),
+    "fit accumulating 2 gradients": Way(fit, optimizer=sgd(gradient_accumulation_steps=2), early=1),
     "fit accumulating 3 gradients, compiled": Way(
         fit, optimizer=sgd(gradient_accumulation_steps=3), early=2, compiles=_GRAPH
     ),
