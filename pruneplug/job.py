@@ -90,8 +90,12 @@ class _Record:
         """Write down the settings and start the tracker, once; also called by Keras."""
         if not self.begun:
             self.begun = True
-            write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
+            self.write_settings()
             self.tracker.start(flatten(self.job.settings), self.job.tags)
+
+    def write_settings(self) -> None:
+        """Write down the settings."""
+        write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
 
     def end(self, status: RunStatus) -> None:
         """Tell the tracker how the run ended."""
@@ -130,6 +134,8 @@ def _run(job: Job) -> Outcome:
         trainer = _build_trainer(job, pruned, loss, epochs, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
+        # Again, should somebody have removed the folder under way: the results make a new one.
+        record.write_settings()
         summary = write_outputs(job.folder, result, dense, record.tracker)
         _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:

@@ -21,6 +21,7 @@ def load() -> None:
     import pruneplug.export
     import pruneplug.job
     import pruneplug.models
+    import pruneplug.tracking.mlflow
     import pruneplug.train
     import pruneplug.training
 

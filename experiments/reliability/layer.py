@@ -64,8 +64,14 @@ class Layer:
         self._wrap("open", applies=lambda flags, *_: bool(flags & _WRITING))
         io.open = builtins.open = self._open_file  # type: ignore[assignment]
 
-    def change(self, kind: str, path: Path | None, call: Callable[[], Any]) -> Any:
-        """Make a change, unless it is the one that fails."""
+    def change(
+        self,
+        kind: str,
+        path: Path | None,
+        call: Callable[[], Any],
+        done: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """Make a change, unless it is the one that fails; `done` is told when it is made."""
         if path is None:
             return call()
         with self._lock:
@@ -77,6 +83,7 @@ class Layer:
         with self._lock:
             if kind == "fsync":
                 self._note(path)
+            done()
             self._at(f"{name} {count} after")
         return result
 
@@ -102,10 +109,9 @@ class Layer:
             if not applies(*args):
                 return call()
             path = self.path(place, options.get("dir_fd"))
-            result = self.change(name, path, call)
-            if moved is not None and path is not None:
-                moved(path, args[0])
-            return result
+            if moved is None or path is None:
+                return self.change(name, path, call)
+            return self.change(name, path, call, lambda: moved(path, args[0]))
 
         setattr(os, name, wrapped)
 
