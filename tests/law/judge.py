@@ -7,6 +7,7 @@ step, and from the variables of the model.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from itertools import combinations
 from typing import Any
 
@@ -24,7 +25,7 @@ SEEN = 2**40
 FAR = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weight:
     """A pruned weight as it stands."""
 
@@ -68,8 +69,9 @@ class Group:
     weights: list[Weight]
 
     @property
-    def target(self) -> float:
-        return float(self.schedule(FAR)[1])
+    def target(self) -> float | None:
+        """The sparsity that the schedule ends at; None if it does not state it."""
+        return None if self.schedule.target is None else float(self.schedule(FAR)[1])
 
     @property
     def trained(self) -> list[Weight]:
@@ -115,12 +117,15 @@ class Group:
         return kept == allocation.kept(prunable, sparsity, progress, lambda _: np.zeros(0))
 
     def _overridden(self, weights: Sequence[Weight], sparsity: float) -> bool:
-        overrides = weights[0].wrapper.allocation.overrides
-        return all(
-            weight.units_kept()
-            == _kept(weight.prunable.units, overrides[layer] * sparsity / self.target)
+        shares = {
+            weight: share
             for weight in weights
-            if (layer := weight.name.split("/")[0]) in overrides
+            for pattern, share in weights[0].wrapper.allocation.overrides.items()
+            if fnmatch(weight.name.split("/")[0], pattern)
+        }
+        return all(
+            weight.units_kept() == _kept(weight.prunable.units, share * sparsity / self.target)
+            for weight, share in shares.items()
         )
 
 
@@ -229,6 +234,8 @@ def check_said(
         forecasts_hold: Whether what was planned is what happened.
     """
     for group, due in standing:
+        if group.target is None:
+            continue
         target = round(group.target, 4)
         if group.asked_at(due) == group.target:
             wrong = [
@@ -238,7 +245,8 @@ def check_said(
             ]
             assert not wrong, f"the target {target} is reached, yet: {wrong}"
             continue
-        missing = abs(group.sparsity - group.target)
+        # What was asked of the masks, or what they have of it in whole values.
+        missing = min(abs(s - target) for s in (group.sparsity, group.asked_at(due)))
         told = [abs(reached - target) for s in [*before, *now] for reached in s.of(target)]
         # Not again when it has come nearer since.
         assert any(missing <= other + 0.0101 for other in told), (

@@ -60,7 +60,8 @@ class User:
         with self.policy():
             if not self.way.is_gan:
                 return self._pruned(sequential(self.way.kind))
-            return Gan(*(self._pruned(sequential(Given)) for _ in range(2)))
+            # Overrides go by names.
+            return Gan(*(self._pruned(sequential(Given, prefix)) for prefix in ("", "critic_")))
 
     def _pruned(self, build: Callable[[], keras.Model]) -> keras.Model:
         return asked.pruned(build(), self.schedule, self.arguments)
@@ -115,11 +116,12 @@ class User:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Note what is said of missed targets."""
-        self._heard: list[Any] = []
         with warnings.catch_warnings(record=True) as self._heard:
             warnings.simplefilter("always")
-            yield
-        self._note()
+            try:
+                yield
+            finally:
+                self._note()
 
     def _note(self) -> list[judge.Said]:
         texts = [str(heard.message) for heard in self._heard]

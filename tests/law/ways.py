@@ -70,15 +70,14 @@ class Gan(keras.Model):
         return dict(self.generator.train_step(data))
 
 
-def sequential(kind: type) -> Callable[[], keras.Model]:
+def sequential(kind: type, prefix: str = "") -> Callable[[], keras.Model]:
     """Return a function that builds a base, nested, and a head."""
 
     def build() -> keras.Model:
-        base = keras.Sequential(
-            [keras.Input((6,)), keras.layers.Dense(5, name="base", use_bias=False)], name="nested"
-        )
-        head = keras.layers.Dense(3, name="head", use_bias=False)
-        return kind([keras.Input((6,)), base, head], name="net")
+        base = keras.layers.Dense(5, name=f"{prefix}base", use_bias=False)
+        head = keras.layers.Dense(3, name=f"{prefix}head", use_bias=False)
+        nested = keras.Sequential([keras.Input((6,)), base], name=f"{prefix}nested")
+        return kind([keras.Input((6,)), nested, head], name=f"{prefix}net")
 
     return build
 
@@ -183,7 +182,8 @@ def tape(compiled: bool) -> MakeStep:
                 loss = tf.reduce_mean(tf.square(user.model(x, training=True) - y))
             weights = user.model.trainable_variables
             gradients = recorder.gradient(loss, weights)
-            user.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            if weights:
+                user.optimizer.apply_gradients(zip(gradients, weights, strict=True))
             return loss
 
         user.optimizer.build(user.model.trainable_variables)
@@ -199,7 +199,8 @@ def applied(user: User) -> Callable[[Any, Any], Any]:
     def step(x: Any, y: Any) -> Any:
         weights = user.model.trainable_variables
         gradients = [tf.random.normal(weight.shape) for weight in weights]
-        user.optimizer.apply(gradients, weights)
+        if weights:
+            user.optimizer.apply(gradients, weights)
         return np.sum(x)
 
     return step
