@@ -34,18 +34,8 @@ class StandIn(keras.layers.Wrapper):
         self._call_like(layer)
 
     def _call_like(self, layer: keras.layers.Layer) -> None:
-        """Take over the signature of the layer's `call`, which Keras reads once at construction."""
-        for attribute in (
-            "_call_signature",
-            "call_signature_parameters",
-            "_call_has_training_arg",
-            "_call_has_mask_arg",
-            "_call_context_args",
-            "_call_has_context_arg",
-            "_allow_non_tensor_positional_args",
-            "_convert_input_args",
-        ):
-            setattr(self, attribute, getattr(layer, attribute))
+        """Let Keras call the wrapper as it calls the layer."""
+        call_like(self, layer)
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
         # In a Sequential, the first layer's `input_shape` argument stands for an Input.
@@ -124,3 +114,18 @@ class StandIn(keras.layers.Wrapper):
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set the layer's weights, without those of the wrapper."""
         self.layer.set_weights(weights)
+
+
+def call_like(layer: Any, other: Any) -> None:
+    """Let a layer have the signature of another one's `call`, which Keras reads at construction."""
+    for attribute in (
+        "_call_signature",
+        "call_signature_parameters",
+        "_call_has_training_arg",
+        "_call_has_mask_arg",
+        "_call_context_args",
+        "_call_has_context_arg",
+        "_allow_non_tensor_positional_args",
+        "_convert_input_args",
+    ):
+        setattr(layer, attribute, getattr(other, attribute))

@@ -48,6 +48,11 @@ def is_graph(model: Any) -> bool:
     return isinstance(model, keras.Sequential)
 
 
+def has_graph(model: Any) -> bool:
+    """Return whether a model has a graph of layers, whatever its class does besides."""
+    return isinstance(model, Functional | keras.Sequential)
+
+
 def dense_class(held: type) -> Any:
     """Return the class that a model has without pruning: its own, if it has no other one with."""
     return getattr(held, "dense_class", held)
@@ -67,7 +72,7 @@ def rebuild(
     variables.
 
     Args:
-        model: A Sequential or Functional model.
+        model: A Sequential or Functional model, also of a class that builds the graph itself.
         exchange: Asked once for each layer, however often it is called in the graph.
         class_of: Which class the new model of one of this class has; by default `dense_class`.
         keep_output_names: Whether outputs bear the names that they had before.

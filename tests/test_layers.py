@@ -65,7 +65,7 @@ TABLE = {
     "callbacks": _row("schedules sparsity registry wrapper pruner report", "keras"),
     "tracking": _row("files", "mlflow matplotlib"),
     "training": _row(
-        f"{ENGINE} serialization surgery signals lock files callbacks tracking.base",
+        f"{ENGINE} serialization surgery stand_in signals lock files callbacks tracking.base",
         "numpy keras tensorflow rich ml_dtypes",
     ),
     "export": _row(WRAPPED, "numpy keras tensorflow"),

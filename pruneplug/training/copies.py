@@ -10,6 +10,7 @@ from keras.src.utils.tracking import Tracker  # what layers, metrics, ... list t
 
 from pruneplug import surgery
 from pruneplug.constraint import MaskConstraint
+from pruneplug.stand_in import call_like
 from pruneplug.wrapper import PruneLowMagnitude
 
 # What is copied. All else is shared: functions, tables, numbers, losses.
@@ -111,8 +112,11 @@ class _Copier:
             return self(value.layer)
         if isinstance(value, keras.Variable):
             return _copy_variable(value)
-        if surgery.is_graph(value):
-            return surgery.rebuild(value, self)
+        if surgery.has_graph(value):
+            copy = surgery.rebuild(value, self)
+            # A class that builds its graph itself may call it in its own way.
+            call_like(copy, value)
+            return copy
         if isinstance(value, _PARTS):
             return self._copy_part(value)
         if isinstance(value, list | dict | set):

@@ -40,6 +40,20 @@ class OwnCompile(Subclassed):
         return self.scale * keras.ops.mean((y - y_pred) ** 2)
 
 
+class OwnGraph(keras.Model):
+    """Builds a graph itself, and holds layers in attributes."""
+
+    def __init__(self) -> None:
+        inputs = keras.Input((8,))
+        hidden = L.Dense(6, activation="relu")
+        outputs = L.Dense(1, activation="sigmoid")(hidden(inputs))
+        super().__init__(inputs, outputs)
+        self.hidden = hidden
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return 1 - super().call(x, training=training)
+
+
 def dense() -> keras.Model:
     layers = [L.Dense(6, activation="relu"), L.BatchNormalization(), L.Dropout(0.2)]
     return keras.Sequential([keras.Input((8,)), *layers, L.Dense(1, activation="sigmoid")])
@@ -70,6 +84,7 @@ MODELS: dict[str, tuple[Callable[[], keras.Model], dict[str, Any]]] = {
     "dense": (dense, {"schedule": SCHEDULE}),
     "half way": (lambda: half_way(dense()), {}),
     "subclassed": (built, {"schedule": SCHEDULE}),
+    "own graph": (OwnGraph, {"schedule": SCHEDULE}),
     "in place": (lambda: half_way(built()), {}),
     "own compile": (own_compile, {"schedule": SCHEDULE}),
 }
