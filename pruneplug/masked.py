@@ -139,24 +139,35 @@ class MaskedLayer(StandIn):
             self.engine.catch_up()
         elif self.pruning_vars:
             warn_of_unseen([self.step_counter])
-        for index, variable in enumerate(self._own_variables):
+        # The weights themselves are the layer's to save.
+        for index, variable in enumerate([*self._mask_variables, *self.pruning_updates]):
             store[f"{index}"] = variables.read(variable)
 
     def load_own_variables(self, store: Any) -> None:
-        """Load masks, thresholds and steps, also from files of 0.1.0."""
-        own = self._own_variables
-        updates = {id(update) for update in self.pruning_updates}
-        if not updates or len(store.keys()) != len(own) - len(updates):
-            super().load_own_variables(store)
+        """Load masks, thresholds and steps, also from files of 0.1.0.
+
+        Those hold the weights too, before and behind, and don't say which update a mask stands at.
+        """
+        held, updates = self._mask_variables, self.pruning_updates
+        values = [store[f"{index}"] for index in range(len(store.keys()))]
+        first = next((i for i, value in enumerate(values) if value.shape == ()), 0)
+        if len(values) < first + len(held):
+            super().load_own_variables(store)  # says what does not fit
             return
-        for index, variable in enumerate(v for v in own if id(v) not in updates):
-            variable.assign(store[f"{index}"])
-        self.recall_updates()
+        for variable, value in zip(held, values[first:], strict=False):
+            variable.assign(value)
+        behind = values[first + len(held) :]
+        if len(behind) == len(updates) and all(value.dtype == "int64" for value in behind):
+            for variable, value in zip(updates, behind, strict=True):
+                variable.assign(value)
+        else:
+            self.recall_updates()
 
     @property
-    def _own_variables(self) -> list[keras.Variable]:
-        # As Keras orders them.
-        return [*self._trainable_variables, *self._non_trainable_variables]
+    def _mask_variables(self) -> list[keras.Variable]:
+        if not self.pruning_vars:
+            return []
+        return [self.pruning_step, *(v for _, *pair in self.pruning_vars for v in pair)]
 
 
 def last_update(mask: keras.Variable, update: keras.Variable) -> int:

@@ -37,13 +37,18 @@ class UserMachine(RuleBasedStateMachine):
         self.user.steps = None
         self.user.forecasts_hold = False
         self.remembered: list[Any] | None = None
+        self.trained = False
+        self.stripped = False
 
     @rule(way=st.sampled_from([FIT, BY_HAND]))
     def train(self, way: Any) -> None:
         self.user.way = way
         self.user.train(1)
         self.user.way = FIT
+        self.trained, self.stripped = True, False
 
+    # What was stripped shares its weights with the pruned model, and may be trained densely.
+    @precondition(lambda self: not self.stripped)
     @rule()
     def train_without_an_engine(self) -> None:
         """It is refused, or nothing is left to do: the target is reached."""
@@ -83,21 +88,26 @@ class UserMachine(RuleBasedStateMachine):
         self._thaw()
         self.user.adopt(copy.deepcopy(self.user.model))
 
+    @precondition(lambda self: self.trained)
     @rule()
     def look_at_the_stripped(self) -> None:
         (stripped,) = self.user.strip()
+        self.stripped = True
         assert not pruned_layers(stripped)
 
+    @precondition(lambda self: self.trained)
     @rule()
     def prune_again(self) -> None:
         (stripped,) = self.user.strip()
         self.user.adopt(asked.pruned(stripped, self.user.schedule, self.user.arguments))
         self.user.note_frozen()
         self.remembered = None
+        self.trained = self.stripped = False
 
     def teardown(self) -> None:
         if hasattr(self, "user"):
-            self.user.finish()
+            if self.trained:
+                self.user.finish()
             self._folder.cleanup()
 
     def _thaw(self) -> None:
