@@ -11,7 +11,7 @@ import keras
 
 from pruneplug import masks, variables
 from pruneplug.allocation import Allocation, Prunable, UniformAllocation
-from pruneplug.masked import last_update
+from pruneplug.masked import last_update, update_mark
 from pruneplug.patterns import MByN
 from pruneplug.ranking import kept_count
 from pruneplug.schedules import PruningSchedule, are_alike
@@ -46,7 +46,7 @@ class PrunedWeight:
     @property
     def standing_step(self) -> int:
         """The same, but 0 for a mask that no update has left as it is."""
-        return last_update(self.mask, self.update)
+        return last_update(self.mask, self.update, self.layer.mask_schedule)
 
     @property
     def prunable(self) -> Prunable:
@@ -123,10 +123,11 @@ class Cohort:
 
     def apply(self, step: int, weights: Sequence[PrunedWeight], updates: Sequence[Any]) -> None:
         """Make the masks due at `step` the model's."""
+        asked = self.schedule.sparsity(step)
         for weight, (mask, threshold) in zip(weights, updates, strict=True):
             variables.write(weight.mask, mask)
             variables.write(weight.threshold, threshold)
-            variables.write(weight.update, (step, masks.count(mask)))
+            variables.write(weight.update, update_mark(step, asked, masks.count(mask)))
         for layer in self.layers:
             layer.apply_masks()
 

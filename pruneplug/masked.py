@@ -12,6 +12,7 @@ from keras import ops
 
 from pruneplug import masks, variables
 from pruneplug.constraint import MaskConstraint, StepCounter, warn_of_unseen
+from pruneplug.schedules import PruningSchedule
 from pruneplug.stand_in import StandIn
 
 
@@ -26,7 +27,8 @@ class MaskedLayer(StandIn):
         pruning_vars: (weight, mask, threshold) of each pruned weight; masks hold 1 where the
             weight is kept.
         pruning_updates: For each pruned weight the schedule's step at which its mask was last
-            updated, and how many values it has kept since; both 0 before the first update.
+            updated, the sparsity asked for then, in 1e-12, and how many values it has kept
+            since; all 0 before the first update.
         pruning_step: Training steps taken so far; -1 before the first training.
     """
 
@@ -56,7 +58,7 @@ class MaskedLayer(StandIn):
         self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
         # Created last, so that files of 0.1.0, which lack them, hold the others in their places.
         self.pruning_updates = [
-            self._state(f"{name.replace('/', '_')}_update", (2,), "int64", initial=0)
+            self._state(f"{name.replace('/', '_')}_update", (3,), "int64", initial=0)
             for name, _ in weights
         ]
         self.attach()
@@ -170,10 +172,19 @@ class MaskedLayer(StandIn):
         return [self.pruning_step, *(v for _, *pair in self.pruning_vars for v in pair)]
 
 
-def last_update(mask: keras.Variable, update: keras.Variable) -> int:
+def update_mark(step: int, sparsity: float, kept: int) -> tuple[int, int, int]:
+    """Return what is noted of an update: its step, the sparsity asked in 1e-12, values kept."""
+    return step, round(sparsity * 10**12), kept
+
+
+def last_update(mask: keras.Variable, update: keras.Variable, schedule: PruningSchedule) -> int:
     """Return the step of the update that a mask stands at, 0 if none has left it as it is.
 
-    Averages of several states, set by hand, keep what any of their masks keeps.
+    Averages of several states, set by hand, keep what any of their masks keeps; and a mask that
+    comes from a training by another schedule was asked for another sparsity.
     """
-    step, kept = (int(number) for number in variables.read(update))
-    return step if masks.count(variables.read(mask)) == kept else 0
+    noted = tuple(int(number) for number in variables.read(update))
+    step, _, kept = noted
+    if not step or masks.count(variables.read(mask)) != kept:
+        return 0
+    return step if noted == update_mark(step, schedule.sparsity(step), kept) else 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from pruneplug import masks, members, patterns, registry, schedules, serialization, variables
 from pruneplug.allocation import Allocation, UniformAllocation
-from pruneplug.masked import MaskedLayer, last_update
+from pruneplug.masked import MaskedLayer, last_update, update_mark
 from pruneplug.schedules.plan import at_target, last_due
 
 
@@ -39,7 +39,8 @@ class PruneLowMagnitude(MaskedLayer):
         pruning_vars: (weight, mask, threshold) of each pruned weight; masks hold 1 where the
             weight is kept.
         pruning_updates: For each pruned weight the schedule's step at which its mask was last
-            updated, and how many values it has kept since; both 0 before the first update.
+            updated, the sparsity asked for then, in 1e-12, and how many values it has kept
+            since; all 0 before the first update.
         pruning_step: Training steps taken so far; -1 before the first training.
 
     Raises:
@@ -132,7 +133,7 @@ class PruneLowMagnitude(MaskedLayer):
         # Also asked while a step is traced.
         with variables.outside_traces():
             return all(
-                at_target(self.mask_schedule, last_update(mask, update))
+                at_target(self.mask_schedule, last_update(mask, update, self.mask_schedule))
                 for (weight, mask, _), update in zip(
                     self.pruning_vars, self.pruning_updates, strict=True
                 )
@@ -145,7 +146,9 @@ class PruneLowMagnitude(MaskedLayer):
         for (_, mask, _), update in zip(self.pruning_vars, self.pruning_updates, strict=True):
             # A mask that keeps all was never updated, as in a layer that was frozen.
             kept = masks.count(variables.read(mask))
-            variables.write(update, (0, 0) if kept == math.prod(mask.shape) else (last, kept))
+            if last and kept < math.prod(mask.shape):
+                asked = self.mask_schedule.sparsity(last)
+                variables.write(update, update_mark(last, asked, kept))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -23,7 +23,7 @@ from pruneplug import (
 )
 from pruneplug.cohort import cohorts
 from pruneplug.schedules.plan import last_due
-from pruneplug.wrapper import pruned_layers
+from pruneplug.weights import named_layers
 
 BATCH = 4
 X, Y = (np.random.default_rng(0).normal(size=(40, n)).astype("f") for n in (8, 1))
@@ -251,5 +251,5 @@ def test_weights_that_share_a_total_are_one_cohort_by_what_they_follow() -> None
     x = inputs
     for schedule in (SCHEDULE, ConstantSparsity(0.5, 1), SCHEDULE):
         x = prune_low_magnitude(keras.layers.Dense(4), schedule)(x)
-    found = cohorts(pruned_layers(keras.Model(inputs, x)))
+    found = cohorts(named_layers(keras.Model(inputs, x)))
     assert [len(cohort.weights) for cohort in found] == [2, 1]

@@ -50,7 +50,7 @@ TABLE = {
     "constraint": _row("variables", "keras"),
     "serialization": _row("schedules patterns allocation", "keras"),
     "stand_in": _row(others="keras"),
-    "masked": _row("masks variables constraint stand_in", "keras"),
+    "masked": _row("schedules masks variables constraint stand_in", "keras"),
     "wrapper": _row(f"{RULES} variables serialization masked", "numpy keras"),
     "weights": _row(f"{RULES} wrapper", "keras"),
     "cohort": _row(WRAPPED, "keras"),

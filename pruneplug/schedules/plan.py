@@ -50,10 +50,11 @@ def never_fires(schedule: PruningSchedule, begin: int, steps: int) -> str | None
     """
     if next(schedule.due_steps(0, begin + steps), None) is not None:
         return None
+    target = "its target" if schedule.target is None else f"{schedule.target:.4f}"
     return (
         f"A pruning schedule must prune within the planned training; got {schedule!r} and "
         f"{steps} planned steps, in which no update is due: sparsity stays at 0.0000 instead of "
-        f"{schedule.target:.4f}. Train longer, or choose "
+        f"{target}. Train longer, or choose "
         f"begin_step and frequency so that an update falls into [{begin + 1}, {begin + steps}]."
     )
 

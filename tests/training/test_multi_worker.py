@@ -77,7 +77,7 @@ def test_all_workers_hold_the_same_weights_and_masks(folder: Path) -> None:
     assert len(first.files) > 4
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
-    masks = [first[name] for name in first.files if first[name].dtype == bool]
+    masks = [first[name] for name in first.files[:2]]
     assert [int(mask.sum()) for mask in masks] == [102, 64]
 
 
