@@ -296,6 +296,5 @@ def _alone(folder: Path) -> Iterator[None]:
         except FolderInUseError as error:
             raise UsageError(str(error)) from error
         except OSError as error:
-            rule = "hydra.run.dir must be a folder that can be written to"
-            raise UsageError(f"{rule}: {error}.") from error
+            raise UsageError(f"hydra.run.dir must be writable: {error}.") from error
         yield

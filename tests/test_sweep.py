@@ -331,7 +331,9 @@ def test_a_damaged_summary_costs_its_job_alone(
     again = [(folder / "model.keras").stat().st_mtime_ns for folder in (done, torn)]
     assert again[0] == models[0]
     assert again[1] > models[1]
-    assert (torn / "summary.json").read_bytes() == good
+    written = json.loads((torn / "summary.json").read_text())
+    # The model's file is another one, and may differ by some bytes when it is compressed.
+    assert written | {"size": None} == json.loads(good) | {"size": None}
     assert [row["status"] for row in table(tmp_path / "sweep")] == ["done", "done"]
 
 
