@@ -133,7 +133,8 @@ def _run(job: Job) -> Outcome:
         summary = write_outputs(job.folder, result, dense, record.tracker)
         _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:
-            _scan(job, pruned, result.model, splits, record.tracker)
+            scanned = builders.prune(job.settings, result.model, schedule)
+            _scan(job, scanned, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
