@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 LOCK = ".run.lock"
 MLFLOW_MODEL = "mlflow_model"
-# So many inputs show what a served model takes.
-_EXAMPLES = 2
+_EXAMPLES = 2  # inputs that show what a served model takes
 
 
 class UsageError(Exception):
@@ -139,7 +138,8 @@ def _run(job: Job) -> Outcome:
         summary = write_outputs(job.folder, result, dense, record.tracker)
         _log_model(job, result.model, splits, record.tracker)
         if job.settings.sensitivity.sparsities:
-            _scan(job, pruned, result.model, splits, record.tracker)
+            wrapped = builders.prune(job.settings, result.model, schedule)
+            _scan(job, wrapped, result.model, splits, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())

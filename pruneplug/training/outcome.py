@@ -1,12 +1,13 @@
 """The end of a training: the best weights, a last look at them, and the stripped model."""
 
 import logging
+import warnings
 from functools import partial
 
 import keras
 
 from pruneplug.report import sparsity_report
-from pruneplug.sparsity import PruningEvent
+from pruneplug.sparsity import PruningEvent, total_sparsity
 from pruneplug.training.averages import swaps_averages
 from pruneplug.training.checkpoint import Checkpoint
 from pruneplug.training.evaluation import Evaluation
@@ -87,6 +88,23 @@ def _settle(session: Session) -> None:
     if session.best.step is not None:
         assign_model(model, session.best.weights)
     session.pruner.finish()
+    if session.validation is not None and session.best.step is None:
+        _warn_of_last(session)
+
+
+def _warn_of_last(session: Session) -> None:
+    """Warn that there was no epoch to choose from, since none had reached the target."""
+    if session.pruner.target_reached():
+        return
+    sparsity = total_sparsity(session.pruner.weights())
+    stated = [s.target for s in session.pruner.schedules if s.target is not None]
+    target = f"{max(stated):.4f}" if stated else "its target"
+    warnings.warn(
+        "A pruning schedule must have reached its target for an epoch to be the best; none of "
+        f"{session.epoch} had, and the last model is returned, at a sparsity of {sparsity:.4f} "
+        f"instead of {target}.",
+        stacklevel=2,
+    )
 
 
 def _measure(session: Session, test: Evaluation | None) -> dict[str, float]:

@@ -271,9 +271,7 @@ def test_a_new_run_does_not_mix_with_another(tmp_path: Path) -> None:
 def test_refuses_to_resume_with_another_schedule(tmp_path: Path) -> None:
     trainer(folder=tmp_path, epochs=3).fit(data())
     other = PolynomialDecay(0.0, 0.5, begin_step=2, end_step=30, frequency=4)
-    with pytest.raises(
-        ValueError, match=r"schedule\.final_sparsity: 0\.8 in the checkpoint, 0\.5 now"
-    ):
+    with pytest.raises(ValueError, match=r"final_sparsity: 0\.8 in the checkpoint, 0\.5 now"):
         trainer(folder=tmp_path, epochs=3, schedule=other, resume="auto").fit(data())
 
 
