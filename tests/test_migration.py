@@ -326,13 +326,20 @@ def test_the_latency_policy_looks_into_nested_models(library: Library) -> None:
 
 
 def test_the_latency_policy_looks_behind_nested_models_too() -> None:
+    def functional(k: Any) -> Any:
+        inputs = k.layers.Input((4, 4, 4))
+        return k.Model(inputs, k.layers.Conv2D(8, 1)(inputs))
+
     theirs, ours = (x.sparsity.PruneForLatencyOnXNNPack() for x in (THEIRS, OURS))
-    blocks = [_nested(tf_keras), tf_keras.layers.MaxPooling2D()]
-    theirs.ensure_model_supports_pruning(_mobile(tf_keras, *blocks))
+    # TFMOT looks at nothing that follows a nested Sequential, ...
+    blocks = [[_nested(k), k.layers.MaxPooling2D()] for k in (tf_keras, keras)]
+    theirs.ensure_model_supports_pruning(_mobile(tf_keras, *blocks[0]))
     with pytest.raises(ValueError, match="MaxPooling2D"):
-        ours.ensure_model_supports_pruning(
-            _mobile(keras, _nested(keras), keras.layers.MaxPooling2D())
-        )
+        ours.ensure_model_supports_pruning(_mobile(keras, *blocks[1]))
+    # ... and into no nested functional model.
+    ours.ensure_model_supports_pruning(_mobile(keras, functional(keras)))
+    with pytest.raises(ValueError, match="Layer Functional is not supported"):
+        theirs.ensure_model_supports_pruning(_mobile(tf_keras, functional(tf_keras)))
 
 
 # Masks.
