@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,6 @@ class Outcome:
     target: float
 
     def __str__(self) -> str:
-        """Write both numbers."""
         return f"{self.sparsity:.4f} instead of {self.target:.4f}"
 
 
@@ -93,7 +92,6 @@ class _Record:
             self.tracker.start(flatten(self.job.settings), self.job.tags)
 
     def write_settings(self) -> None:
-        """Write down the settings."""
         write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
 
     def end(self, status: RunStatus) -> None:
@@ -278,8 +276,9 @@ def _refused(folder: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        for entry in _content(folder) if new else ():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        with suppress(OSError):  # what cannot be cleared away changes no reason
+            for entry in _content(folder) if new else ():
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
         raise UsageError(str(error)) from error
 
 

@@ -9,6 +9,7 @@ import pytest
 from cli import run_command, write_tiny_data
 
 from pruneplug.comparison import read_runs
+from pruneplug.job import UsageError, _refused
 from pruneplug.tracking import Journal
 from pruneplug.tracking.journal import values
 from pruneplug.training.checkpoint_store import CheckpointStore
@@ -89,3 +90,19 @@ def test_what_a_checkpoint_presupposes_is_on_the_disk_before_it(
     assert points(cut) == points(whole)
     after = [entry["id"] for entry in Journal.read(cut / "journal.jsonl") if "id" in entry]
     assert after == [before[0], before[0]]  # of the same run in MLflow
+
+
+def test_a_reason_stands_whatever_cannot_be_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    def refuse() -> None:
+        with _refused(tmp_path):
+            (tmp_path / "journal.jsonl").touch()
+            monkeypatch.setattr(os, "unlink", fail)
+            raise ValueError("The data must fit.")
+
+    with pytest.raises(UsageError, match=r"The data must fit\."):
+        refuse()

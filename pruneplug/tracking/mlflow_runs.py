@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pruneplug.tracking.locations import public, resolve_uri, sqlite_path
-from pruneplug.tracking.mlflow_store import connect
+from pruneplug.tracking.mlflow_client import connect
 from pruneplug.tracking.pictures import CURVE_PREFIX, Curve
 from pruneplug.tracking.store import reason
 

@@ -1,9 +1,6 @@
-"""Runs in an MLflow store. The one importer of mlflow, and a lazy one: it takes seconds."""
+"""Runs in an MLflow store; mlflow is imported where it is used, as that takes seconds."""
 
-import fcntl
 import hashlib
-import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pruneplug.tracking.lines import Entry
 from pruneplug.tracking.locations import DEFAULT_EXPERIMENT, sqlite_path
+from pruneplug.tracking.mlflow_client import connect
 from pruneplug.tracking.store import Gone, InTrash, Point, Refused
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 # What MLflow says when it has no such run, or, with the first, when it does not take something.
@@ -181,40 +178,6 @@ class MlflowStore:
     def _artifacts(self) -> str | None:
         """Put a local store's artifacts next to its file, wherever the process stands."""
         return None if self._database is None else (self._database.parent / "mlartifacts").as_uri()
-
-
-def connect(uri: str, database: Path | None) -> "MlflowClient":
-    """Make a client that retries little; `database` is the file of a sqlite address."""
-    # The sender tries again by itself, and looks first whether a lost answer's run was made.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # Else it prints the address of every run that ends, with the password that is in it.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    if database is None:
-        return MlflowClient(tracking_uri=uri)
-    with _sole_opener(database):
-        if not database.exists():
-            # Half of the tables, from a process killed while making them, no one could use.
-            draft = database.with_name(f"{database.name}.draft")
-            for left in (draft, Path(f"{draft}-journal")):
-                left.unlink(missing_ok=True)
-            MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
-            draft.rename(database)
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
-    return client
-
-
-@contextmanager
-def _sole_opener(database: Path) -> Iterator[None]:
-    """Let one process at a time open a database: two that create its tables break it."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{database}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _parts(items: list[_Item]) -> Iterator[list[_Item]]:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -83,11 +84,13 @@ def test_a_killed_run_is_adopted(
 ) -> None:
     path = tmp_path / "run" / "journal.jsonl"
     code = f"""{START}
-import os, signal
+import os, signal, time
 tracker = MlflowTracker(Journal(Path({str(path)!r})), {sqlite_uri!r})
 tracker.start({{"epochs": 3, "resume": "never"}}, {{}})
 for step in range(5):
     tracker.log_metrics({{"loss": 1.0}}, step)
+while "run_id" not in tracker.describe():
+    time.sleep(0.1)
 print(tracker.describe()["run_id"], flush=True)
 for step in range(5, 10):
     tracker.log_metrics({{"loss": 1.0}}, step)
@@ -293,3 +296,28 @@ sys.exit(tracker.message or 0)
     assert len(experiments) == 1
     runs = client.search_runs(experiments)
     assert [run.data.metrics for run in runs] == [{"loss": 1.0}] * 3
+
+
+def test_the_users_own_mlflow_keeps_its_settings(
+    tracker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("MAX_RETRIES", "TIMEOUT")
+    for name in names:
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}", raising=False)
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    seen: list[dict[str, str | None]] = []
+    log_batch = MlflowClient.log_batch
+
+    def look(self: MlflowClient, *args: object, **options: object) -> None:
+        seen.append({name: os.environ.get(f"MLFLOW_HTTP_REQUEST_{name}") for name in names})
+        log_batch(self, *args, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", look)
+    one = tracker()
+    one.start({"a": 1}, {})
+    one.log_metrics({"loss": 1.0}, 0)
+    one.finish("FINISHED")
+    assert seen
+    assert all(found == {"MAX_RETRIES": "0", "TIMEOUT": "10"} for found in seen)
+    assert not any(f"MLFLOW_HTTP_REQUEST_{name}" in os.environ for name in names)
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "false"
