@@ -143,8 +143,9 @@ class Pruner:
         """Bring masks and weights up to date, and warn of what is not as it was asked for."""
         self._look()
         warn_of_unseen(self._counters)
-        if (step := self._counted()) >= 0:
-            self.step = step
+        counted = self._counted()
+        self.step = max(counted, 0)
+        if counted >= 0 or self._is_at_work:  # else the model was never trained
             self._update(thorough=True)
         for layer in self.layers:
             layer.apply_masks()
@@ -192,6 +193,10 @@ class Pruner:
         self._counters = [layer.step_counter for layer in self._built]
         self._clock = next(iter(self._counters), None)
         self._is_fresh = True
+
+    @property
+    def _is_at_work(self) -> bool:
+        return any(layer.engine is self for layer in self.layers)
 
     def _trainable(self) -> list[bool]:
         return [w.trainable for layer in self.layers for w, *_ in layer.pruning_vars]

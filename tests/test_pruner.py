@@ -409,3 +409,22 @@ def test_averaged_masks_are_made_anew() -> None:
     assert event is not None
     # The mean of 4 and 8 steps.
     assert (pruner.step, event.step, event.total) == (6, 5, 0.5)
+
+
+def test_a_training_that_ends_with_weights_as_they_were_before_it_has_taken_no_step() -> None:
+    model = _model(ConstantSparsity(0.5, 4, frequency=4))
+    untrained = model.get_weights()
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    for _ in range(6):
+        loop.step()
+        pruner.advance()
+    model.set_weights(untrained)
+    pruner.finish()
+    assert Pruner(model).step == 0
+    assert [weight.sparsity for weight in pruner.weights()] == [0.0]
+    pruner.start()
+    for _ in range(3):
+        loop.step()
+        pruner.advance()
+    assert pruner.target_reached()
