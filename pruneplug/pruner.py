@@ -48,6 +48,7 @@ class Pruner:
         self.layers: list[PruneLowMagnitude] = [layer for _, layer in self._named]
         self._stride = 1
         self._rate = 1
+        self._last_rate: int | None = None
         self._look()
         self.step = self._last = max(self._counted(), 0)
 
@@ -84,7 +85,7 @@ class Pruner:
         Returns:
             The update of what stands behind: when training begins, the one due at step 1.
         """
-        self._stride, self._rate = stride, 1
+        self._stride, self._rate, self._last_rate = stride, 1, None
         self._look()
         warn_of_unseen(self._counters)
         self.arm()
@@ -117,11 +118,12 @@ class Pruner:
         taken = self._taken(count)
         self.step = self._last = self._last + taken
         if taken == usual and not self._has_changed():
+            self._last_rate = self._rate
             planned = [cohort for cohort in self._cohorts if self.step >= cohort.at]
             event = self._update() if planned else None
         else:  # weights were loaded or thawed, or a step of the loop is not what it was before
             if count is not None or self._stride > 1:
-                self._rate = _rate(taken, count or self._stride, self._rate)
+                self._learn(taken, count or self._stride)
             self._look()
             event, planned = self._update(thorough=True), self._cohorts
         self._plan(planned)
@@ -231,6 +233,15 @@ class Pruner:
             variables.write(counter.step, self._last + (count or 0))
         return count or 0
 
+    def _learn(self, taken: int, said: int) -> None:
+        """Learn how many steps are counted for one of the loop, from a call unlike the last."""
+        rate, rest = divmod(taken, said)
+        if taken > 0 and not rest:
+            # The call may have been cut short, or a state loaded in it: what is new shows twice.
+            if self._last_rate in (None, rate):
+                self._rate = rate
+            self._last_rate = rate
+
     def _update(self, thorough: bool = False) -> PruningEvent | None:
         """Make the updates due up to one step ahead, of several the last, in each cohort."""
         due: dict[Cohort, tuple[int, Sequence[PrunedWeight]]] = {}
@@ -266,10 +277,3 @@ class Pruner:
         for layer in self.layers:
             for weight, *_ in layer.pruning_vars:
                 weight.constraint.average = averages.get(id(weight))
-
-
-def _rate(taken: int, said: int, before: int) -> int:
-    """Return how many steps are counted for one of the loop, after a call with an odd number."""
-    if 0 < taken < said * before:
-        return before  # the call was cut short, as at the end of an epoch
-    return taken // said if taken > 0 and taken % said == 0 else 1

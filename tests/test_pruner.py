@@ -428,3 +428,28 @@ def test_a_training_that_ends_with_weights_as_they_were_before_it_has_taken_no_s
         loop.step()
         pruner.advance()
     assert pruner.target_reached()
+
+
+def test_weights_come_back_at_the_next_update_after_a_state_was_loaded() -> None:
+    model = _model(ConstantSparsity(0.5, 1, frequency=8))
+    loop, pruner = Loop(model), Pruner(model)
+    pruner.start()
+    states = []
+    for _ in range(7):
+        loop.step()
+        pruner.advance()
+        states.append(model.get_weights())
+    change = np.zeros((4, 2), "float32")
+    change[0, 0] = 100
+    for older, newer in [(0, 3), (1, 5), (0, 6)]:
+        model.set_weights(states[older])
+        pruner.start()
+        loop.step()
+        pruner.advance()
+        model.set_weights(states[newer])
+        for step in range(newer + 2, 9):  # the next update is due at 9
+            assert not _mask(model)[0, 0]
+            loop.step(change)
+            pruner.advance()
+            assert pruner.step == step
+        assert _mask(model)[0, 0], (older, newer)
