@@ -161,8 +161,12 @@ class Pruner:
             begin: Steps taken before it.
             steps: Steps planned.
         """
+        # An update is made right after the last step before it that changes weights.
+        last_write, until = self._last_write(), begin + steps + 1
+        while last_write(until) != until:
+            until += 1
         for cohort in self._cohorts:
-            shortfall.warn_of_plan(cohort, begin, steps)
+            shortfall.warn_of_plan(cohort, begin, steps, until)
 
     def finish(self) -> None:
         """End training: settle, and leave the step count in the model."""

@@ -32,18 +32,19 @@ def warn_when_short(cohort: Cohort, model: str, step: int) -> None:
     )
 
 
-def warn_of_plan(cohort: Cohort, begin: int, steps: int) -> None:
+def warn_of_plan(cohort: Cohort, begin: int, steps: int, until: int) -> None:
     """Warn if the schedule cannot reach its target within a planned training.
 
     Args:
         cohort: The weights that follow the schedule.
         begin: Steps taken before.
         steps: Steps planned.
+        until: The last step whose update is made in it.
     """
     schedule = cohort.schedule
     if not cohort.trained or not computes_steps(schedule):
         return  # to ask another schedule about every step may take long
-    due = last_due(schedule, 0, begin + steps + 1)
+    due = last_due(schedule, 0, until)
     if due is not None and at_target(schedule, due):
         return
     message = never_fires(schedule, begin, steps) or stays_short(schedule, begin, steps)

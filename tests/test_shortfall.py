@@ -73,6 +73,14 @@ def test_a_target_that_is_reached_is_not_spoken_of(known: bool) -> None:
     assert _strip(model) == []
 
 
+def test_an_update_that_accumulation_makes_early_is_counted_on() -> None:
+    # It is due at 12, two steps after the last one, and weights change at 9 and next at 12.
+    model = _model(LinearSparsity(0.0, 0.8, begin_step=0, end_step=12, frequency=4))
+    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), "mse")
+    assert _fit(model) == []
+    check_sparse(model, 0.8)
+
+
 def test_a_training_that_is_stopped_early_says_where_it_stands() -> None:
     stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=1)
     (message,) = _fit(_model(LinearSparsity(0.0, 0.8, 0, 40, frequency=5)), stop, epochs=5)
