@@ -29,7 +29,9 @@ class StepCounter:
         warned_of: The target, and the sparsity asked of the masks, that a warning was given of.
     """
 
-    def __init__(self, step: keras.Variable, increment: int, may_train: Callable[[], bool]):
+    def __init__(
+        self, step: variables.CountVariable, increment: int, may_train: Callable[[], bool]
+    ):
         self.step = step
         # Neither is part of the model's state: the engine derives them from step and schedule.
         self.dense_step = _beside("dense_step", step, initial=-1)
@@ -53,7 +55,7 @@ class StepCounter:
                 "fit, use the Trainer, or in a loop of your own call Pruner(model).start() before "
                 "it and advance() after each step. To train the dense model, strip_pruning first."
             )
-        self.step.assign_add(self.increment)
+        variables.write(self.step, self.step + self.increment)
 
     def forget_refusal(self) -> bool:
         """Return whether a step was refused since this was asked last."""

@@ -51,7 +51,7 @@ class MaskedLayer(StandIn):
 
     def carry_masks(self, weights: Sequence[tuple[str, keras.Variable]]) -> None:
         """Give each of some weights, named, a mask, and enforce it."""
-        self.pruning_step = self._state("pruning_step", (), "int64", initial=-1)
+        self.pruning_step = variables.as_count(self._state("pruning_step", (), "int64", initial=-1))
         self.step_counter = StepCounter(
             self.pruning_step, int(self.engine is not None), self._may_train
         )

@@ -15,6 +15,11 @@ from pruneplug.sparsity import PruningEvent, WeightSparsity
 from pruneplug.weights import named_layers
 from pruneplug.wrapper import PruneLowMagnitude
 
+# Calls in a row without a look at the count, which would be a tenth of a small model's step and
+# stalls an accelerator. What sets the count is noticed at once; this is for a loop whose steps
+# begin to count as more or fewer than they did.
+_PATIENCE = 10
+
 # What is still to be made: in each cohort the step that it is due at, and the weights.
 _Due = Mapping[Cohort, tuple[int, Sequence[PrunedWeight]]]
 
@@ -23,9 +28,9 @@ class Pruner:
     """Steps the pruning of a model: what `UpdatePruningStep` does, for a loop of your own.
 
     The model holds how many steps it was trained for and at which update each mask stands. The
-    engine reads that at each call, and updates every weight that trains and stands behind. After
-    k optimizer steps the masks are those of all updates due at steps up to k + 1, and the weights
-    are sparse, whatever was loaded, frozen or thawed in between.
+    engine reads that, and updates every weight that trains and stands behind. After k optimizer
+    steps the masks are those of all updates due at steps up to k + 1, and the weights are sparse,
+    whatever was loaded, frozen or thawed in between.
 
     Args:
         model: A model from `prune_low_magnitude`.
@@ -112,13 +117,15 @@ class Pruner:
             FloatingPointError: A weight is NaN or infinite; the masks stay as they were.
         """
         usual = (count or self._stride) * self._rate
-        if count is not None and self._may_wait(usual):
+        changed = self._has_changed()
+        if count is not None and not changed and self._may_wait(usual):
             self.step = self._last = self._last + usual
             return None
         taken = self._taken(count)
         self.step = self._last = self._last + taken
-        if taken == usual and not self._has_changed():
+        if taken == usual and not changed:
             self._last_rate = self._rate
+            self._patience = 0 if self._is_fresh else _PATIENCE
             planned = [cohort for cohort in self._cohorts if self.step >= cohort.at]
             event = self._update() if planned else None
         else:  # weights were loaded or thawed, or a step of the loop is not what it was before
@@ -197,8 +204,11 @@ class Pruner:
         self._cohorts = cohorts([named for named in self._named if named[1].pruning_vars])
         self._trains = self._trainable()
         self._counters = [layer.step_counter for layer in self._built]
+        for counter in self._counters:
+            counter.step.was_set = False
         self._clock = next(iter(self._counters), None)
         self._is_fresh = True
+        self._patience = 0
 
     @property
     def _is_at_work(self) -> bool:
@@ -208,7 +218,8 @@ class Pruner:
         return [w.trainable for layer in self.layers for w, *_ in layer.pruning_vars]
 
     def _has_changed(self) -> bool:
-        return self._trainable() != self._trains
+        """Return whether layers were frozen or thawed, or counts set, since the last look."""
+        return self._trainable() != self._trains or any(c.step.was_set for c in self._counters)
 
     def _counted(self) -> int:
         """Return the steps that the model has counted; -1 before the first training."""
@@ -216,10 +227,9 @@ class Pruner:
         return max((counter.read() for counter in self._counters), default=-1)
 
     def _may_wait(self, steps: int) -> bool:
-        """Return whether nothing is due and a look at the model would stall its accelerator."""
-        if self._clock is None or variables.in_host_memory(self._clock.step):
-            return False
-        return all(self._last + steps < cohort.at for cohort in self._cohorts)
+        """Return whether nothing is due and the model was looked at not long ago."""
+        self._patience -= 1
+        return self._patience >= 0 and all(self._last + steps < c.at for c in self._cohorts)
 
     def _taken(self, count: int | None) -> int:
         """Return how many steps were taken since the last call."""
@@ -233,6 +243,7 @@ class Pruner:
         if (taken := self._clock.read() - self._last) != 0:
             return taken
         # Nothing counted them: the weights do not train, or the loop writes them by itself.
+        self._is_fresh = True
         for counter in self._counters:
             variables.write(counter.step, self._last + (count or 0))
         return count or 0

@@ -55,6 +55,21 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], list[tuple[An
     return note
 
 
+def test_between_updates_the_engine_hardly_looks_at_the_model(count: Callable[..., Any]) -> None:
+    model = pruneplug.prune_low_magnitude(_dense(), pruneplug.ConstantSparsity(0.5, 1000))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    engine = pruner.Pruner(model)
+    engine.start()
+    x, y = _data()
+    reads = count(variables, "read")
+    for _ in range(21):
+        model.train_on_batch(x[:BATCH], y[:BATCH])
+        engine.advance()
+    assert engine.step == 21
+    # At the first step each layer's count, to find the fastest; then the fastest alone, twice.
+    assert len(reads) <= WEIGHTS + 3
+
+
 @pytest.fixture
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a compiled call last as long as it likes, so that only events end it."""

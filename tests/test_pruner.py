@@ -2,11 +2,13 @@
 
 import warnings
 import weakref
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparse import zeros
@@ -453,3 +455,43 @@ def test_weights_come_back_at_the_next_update_after_a_state_was_loaded() -> None
             pruner.advance()
             assert pruner.step == step
         assert _mask(model)[0, 0], (older, newer)
+
+
+@pytest.mark.parametrize("by", ["set_weights", "load_weights", "tf.train.Checkpoint"])
+def test_a_state_that_was_loaded_is_seen_at_the_next_call(by: str, tmp_path: Path) -> None:
+    model = _model(ConstantSparsity(0.5, 60))
+    loop, pruner = Loop(model), Pruner(model)
+    _take(loop, pruner, 50)
+    arrays, file = model.get_weights(), tmp_path / "model.weights.h5"
+    model.save_weights(file)
+    checkpoint = tf.train.Checkpoint(model=model)
+    path = checkpoint.write(str(tmp_path / "checkpoint"))
+    model.set_weights([np.zeros_like(array) for array in arrays])
+    _take(loop, pruner, 12)
+    if by == "set_weights":
+        model.set_weights(arrays)
+    elif by == "load_weights":
+        model.load_weights(file)
+    else:
+        checkpoint.read(path)
+    loop.step()
+    pruner.advance()
+    assert pruner.step == 51
+
+
+def test_a_loop_that_begins_to_take_more_steps_is_followed() -> None:
+    model = _model(ConstantSparsity(0.5, 10_000))
+    loop, pruner = Loop(model), Pruner(model)
+    _take(loop, pruner, 15)
+    for _ in range(20):
+        loop.step()
+        loop.step()
+        pruner.advance()
+    assert (pruner.step, pruner.rate) == (55, 2)
+
+
+def _take(loop: Loop, pruner: Pruner, steps: int) -> None:
+    pruner.start()
+    for _ in range(steps):
+        loop.step()
+        pruner.advance()
