@@ -13,6 +13,15 @@ def innermost(optimizer: Any) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def may_skip(optimizer: Any) -> bool:
+    """Return whether an optimizer skips steps, as one that scales the loss does.
+
+    Args:
+        optimizer: Whatever stands outermost; None if it is not known.
+    """
+    return innermost(optimizer) is not optimizer
+
+
 def last_write(optimizer: Any, taken: int, step: int) -> int:
     """Return the last step up to `step` at which an optimizer changes weights.
 

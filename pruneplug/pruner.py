@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -117,7 +118,7 @@ class Pruner:
             FloatingPointError: A weight is NaN or infinite; the masks stay as they were.
         """
         usual = (count or self._stride) * self._rate
-        changed = self._has_changed()
+        changed = self._trainable() != self._trains or self._was_set()
         if count is not None and not changed and self._may_wait(usual):
             self.step = self._last = self._last + usual
             return None
@@ -200,15 +201,18 @@ class Pruner:
 
     def _look(self) -> None:
         """See which weights there are: layers may have been built, frozen or thawed."""
-        self._built = [layer for layer in self.layers if layer.pruning_vars]
         self._cohorts = cohorts([named for named in self._named if named[1].pruning_vars])
         self._trains = self._trainable()
-        self._counters = [layer.step_counter for layer in self._built]
+        self._counters = [layer.step_counter for layer in self.layers if layer.pruning_vars]
         for counter in self._counters:
             counter.step.was_set = False
         self._clock = next(iter(self._counters), None)
         self._is_fresh = True
         self._patience = 0
+
+    @property
+    def _optimizer(self) -> Any:
+        return getattr(self._model, "optimizer", None)
 
     @property
     def _is_at_work(self) -> bool:
@@ -217,9 +221,9 @@ class Pruner:
     def _trainable(self) -> list[bool]:
         return [w.trainable for layer in self.layers for w, *_ in layer.pruning_vars]
 
-    def _has_changed(self) -> bool:
-        """Return whether layers were frozen or thawed, or counts set, since the last look."""
-        return self._trainable() != self._trains or any(c.step.was_set for c in self._counters)
+    def _was_set(self) -> bool:
+        """Return whether the count of a layer was set since the last look."""
+        return any(counter.step.was_set for counter in self._counters)
 
     def _counted(self) -> int:
         """Return the steps that the model has counted; -1 before the first training."""
@@ -229,21 +233,23 @@ class Pruner:
     def _may_wait(self, steps: int) -> bool:
         """Return whether nothing is due and the model was looked at not long ago."""
         self._patience -= 1
-        return self._patience >= 0 and all(self._last + steps < c.at for c in self._cohorts)
+        if self._patience < 0 or optimizers.may_skip(self._optimizer):
+            return False
+        return all(self._last + steps < c.at for c in self._cohorts)
 
     def _taken(self, count: int | None) -> int:
         """Return how many steps were taken since the last call."""
         if self._clock is None:
             return count or 0
-        if not self._is_fresh and (taken := self._clock.read() - self._last) != 0:
+        taken = 0 if self._is_fresh else self._clock.read() - self._last
+        if taken == 0:  # only a step shows which layer counts the most of them
+            self._clock = max(self._counters, key=StepCounter.read)
+            taken = self._clock.read() - self._last
+        self._is_fresh = taken <= 0
+        if taken > 0 or self._was_set():
             return taken
-        # Only a step shows which layer counts the most of them.
-        self._is_fresh = False
-        self._clock = max(self._counters, key=StepCounter.read)
-        if (taken := self._clock.read() - self._last) != 0:
-            return taken
-        # Nothing counted them: the weights do not train, or the loop writes them by itself.
-        self._is_fresh = True
+        # Nothing counted them: the weights do not train, the loop writes them by itself, or its
+        # optimizer skips steps whose gradients are not finite.
         for counter in self._counters:
             variables.write(counter.step, self._last + (count or 0))
         return count or 0
@@ -283,11 +289,10 @@ class Pruner:
                     layer.step_counter.write(self.step, cohort.dense_step)
 
     def _last_write(self) -> Callable[[int], int]:
-        optimizer = getattr(self._model, "optimizer", None)
-        return partial(optimizers.last_write, optimizers.innermost(optimizer), self.step)
+        return partial(optimizers.last_write, optimizers.innermost(self._optimizer), self.step)
 
     def _mask_averages(self) -> None:
-        optimizer = optimizers.innermost(getattr(self._model, "optimizer", None))
+        optimizer = optimizers.innermost(self._optimizer)
         averages = optimizers.moving_averages(optimizer, self._model.trainable_variables)
         for layer in self.layers:
             for weight, *_ in layer.pruning_vars:

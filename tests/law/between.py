@@ -136,7 +136,8 @@ def back_up(user: User, first: bool, every: str | int) -> None:
     try:
         _placed(user, callbacks, first)
     except Interrupted:
-        user.steps = None
+        pass
+    user.steps = None
     user.adopt(user.build())
     user.forecasts_hold = False
     _placed(user, [backup()], first)
