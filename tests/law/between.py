@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -133,10 +134,8 @@ def back_up(user: User, first: bool, every: str | int) -> None:
         return keras.callbacks.BackupAndRestore(str(user.folder / "backup"), save_freq=every)
 
     callbacks = [backup(), At("batch begin", _interrupt)]
-    try:
+    with suppress(Interrupted):
         _placed(user, callbacks, first)
-    except Interrupted:
-        pass
     user.steps = None
     user.adopt(user.build())
     user.forecasts_hold = False
