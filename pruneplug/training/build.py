@@ -35,13 +35,31 @@ def build_state(model: keras.Model, feed: Feed) -> None:
     Args:
         model: Compiled.
         feed: Says what a batch looks like.
+
+    Raises:
+        ValueError: If a loss is to be computed and the data has no targets.
     """
+    _check_targets(model, feed)
     strategy = model.distribute_strategy
     alone = strategy.num_replicas_in_sync == 1
     # A model that is too unusual for Keras' symbolic build is built by tracing it.
     attempt = contextlib.suppress(Exception) if alone else contextlib.nullcontext()
     with strategy.scope(), attempt:
         model._symbolic_build(data_batch=_local_batch(feed, strategy))
+
+
+def _check_targets(model: keras.Model, feed: Feed) -> None:
+    """Refuse what Keras would only say of a None that it finds while it traces."""
+    as_keras_does = all(
+        getattr(type(model), method) is getattr(keras.Model, method)
+        for method in ("train_step", "compute_loss")
+    )
+    _, targets, _ = keras.utils.unpack_x_y_sample_weight(batch_spec(feed, model))
+    if as_keras_does and model._compile_loss is not None and targets is None:
+        raise ValueError(
+            f"training data must hold targets for loss={model.loss!r}; got inputs alone. Pass "
+            "(x, y), or loss=None for a model that brings its own loss, with add_loss."
+        )
 
 
 def batch_spec(feed: Feed, model: keras.Model) -> Any:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -27,3 +29,25 @@ def test_leaves_what_it_cannot_build_to_the_trace(monkeypatch: pytest.MonkeyPatc
     model.compile("adam", "mse")
     monkeypatch.setattr(model, "compute_metrics", None)
     build_state(model, evaluation_feed(ARRAYS, "data", 2, model.distribute_strategy))
+
+
+def test_refuses_a_loss_without_targets() -> None:
+    model = keras.Sequential([keras.layers.Dense(2)])
+    feed = evaluation_feed((np.zeros((6, 4)),), "data", 2, model.distribute_strategy)
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="must hold targets for loss='mse'"):
+        build_state(model, feed)
+    model.compile("adam")
+    build_state(model, feed)
+
+
+def test_a_model_may_compute_its_own_loss_without_targets() -> None:
+    class Rebuilds(keras.Sequential):
+        def compute_loss(self, x: Any = None, y_pred: Any = None, **_: Any) -> Any:
+            return keras.ops.mean((x - y_pred) ** 2)
+
+    model = Rebuilds([keras.layers.Dense(4)])
+    model.compile("adam", "mse")
+    feed = evaluation_feed((np.zeros((6, 4)),), "data", 2, model.distribute_strategy)
+    build_state(model, feed)
+    assert model.built
