@@ -55,7 +55,7 @@ def _check_targets(model: keras.Model, feed: Feed) -> None:
         for method in ("train_step", "compute_loss")
     )
     _, targets, _ = keras.utils.unpack_x_y_sample_weight(batch_spec(feed, model))
-    if as_keras_does and model._compile_loss is not None and targets is None:
+    if as_keras_does and getattr(model, "loss", None) is not None and targets is None:
         raise ValueError(
             f"training data must hold targets for loss={model.loss!r}; got inputs alone. Pass "
             "(x, y), or loss=None for a model that brings its own loss, with add_loss."
