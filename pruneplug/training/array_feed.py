@@ -1,5 +1,6 @@
 """Batches from arrays in memory, in an order that is a function of (seed, epoch)."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,11 @@ class ArrayFeed:
         )
 
     def describe(self) -> dict[str, int | str | bool]:
-        """Return what decides the order of the batches."""
+        """Return what decides the batches and their order."""
         return {
             "kind": "arrays",
             "samples": self.samples,
+            "fingerprint": _fingerprint(self._tensors),
             "batch_size": self.batch_size,
             "seed": -1 if self.seed is None else self.seed,
         }
@@ -126,7 +128,10 @@ class _SparseRows:
         def by_row(values: Any) -> tf.RaggedTensor:
             return tf.RaggedTensor.from_value_rowids(values, rows, sparse.dense_shape[0])
 
-        self._places, self._values = by_row(sparse.indices[:, 1:]), by_row(sparse.values)
+        self.parts = self._places, self._values = (
+            by_row(sparse.indices[:, 1:]),
+            by_row(sparse.values),
+        )
 
     def gather(self, rows: Any) -> tf.SparseTensor:
         """Return a sparse tensor of some of them."""
@@ -165,6 +170,21 @@ def to_tensor(array: Any) -> Any:
             ) from error
     # Keras' fit does the same, so that both see the same bits.
     return tf.cast(array, keras.config.floatx()) if array.dtype.is_floating else array
+
+
+def _fingerprint(tensors: Any) -> str:
+    """Return a checksum of values, shapes and dtypes, the same in every process."""
+    found = 0
+    for leaf in keras.tree.flatten(tensors):
+        parts = leaf.parts if isinstance(leaf, _SparseRows) else [leaf]
+        for tensor in tf.nest.flatten(parts, expand_composites=True):
+            array = np.ascontiguousarray(tensor.numpy())
+            found = zlib.crc32(f"{array.shape} {tensor.dtype.name}".encode(), found)
+            if array.dtype.hasobject:
+                found = zlib.crc32(repr(array.tolist()).encode(), found)
+            else:
+                found = zlib.crc32(array.reshape(-1).view(np.uint8).data, found)
+    return f"{found:08x}"
 
 
 def _rows_of(array: Any) -> Any:

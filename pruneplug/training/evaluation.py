@@ -23,6 +23,7 @@ class Evaluation:
         callbacks: Told when an evaluation and its batches begin and end.
 
     Attributes:
+        feed: As given.
         names: Of the metrics.
         position: Batches evaluated so far; 0 between two evaluations.
     """
@@ -31,7 +32,7 @@ class Evaluation:
         self, model: keras.Model, feed: Feed, callbacks: keras.callbacks.CallbackList
     ) -> None:
         self._model = model
-        self._feed = feed
+        self.feed = feed
         self._callbacks = callbacks
         self._loop = StepLoop(model, feed, model.test_step)
         self._pace = Pace()
@@ -55,10 +56,10 @@ class Evaluation:
         if self.position == 0:
             self._callbacks.on_test_begin()
             self._model.reset_metrics()
-            self._feed.start(0)
+            self.feed.start(0)
         begun()
         outputs: dict[str, object] = {}
-        while self.position < self._feed.steps_per_epoch:
+        while self.position < self.feed.steps_per_epoch:
             check()
             outputs = self._run_window()
         logs = self._loop.read(outputs)
@@ -77,11 +78,11 @@ class Evaluation:
         self.position = position
         if position:
             self._callbacks.on_test_begin()
-            self._feed.restore(position, None)
+            self.feed.restore(position, None)
 
     def _run_window(self) -> dict[str, object]:
         by_batch = wants_batches(self._callbacks.callbacks, "test")
-        first, left = self.position, self._feed.steps_per_epoch - self.position
+        first, left = self.position, self.feed.steps_per_epoch - self.position
         count = 1 if by_batch else min(self._pace.limit, left)
         if by_batch:
             self._callbacks.on_test_batch_begin(first)

@@ -1,20 +1,14 @@
 """Which checkpoint a run resumes from, and whether it is its own."""
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from pruneplug.pruner import Pruner
-from pruneplug.serialization import describe_schedule
 from pruneplug.training.checkpoint import Checkpoint, read_checkpoint
 from pruneplug.training.checkpoint_store import CheckpointStore
 from pruneplug.training.differences import as_lines, differences
-from pruneplug.training.feed import Feed
-from pruneplug.wrapper import PruneLowMagnitude
+from pruneplug.training.identity import as_known
 
 
 def find_checkpoint(store: CheckpointStore | None, resume: str, epochs: int) -> Checkpoint | None:
@@ -51,50 +45,10 @@ def find_checkpoint(store: CheckpointStore | None, resume: str, epochs: int) -> 
     return found
 
 
-def identity(
-    model: keras.Model, pruner: Pruner, feed: Feed, seed: int, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return, fit for JSON, what must not differ between a run and the one that resumes it.
-
-    Args:
-        model: Compiled, before its first step.
-        pruner: Of the model.
-        feed: Of the training data.
-        seed: Of everything random.
-        settings: Whatever else makes the run what it is.
-    """
-    configs = [_pruning_config(layer) for layer in pruner.layers]
-    found = {
-        "pruning": [config for i, config in enumerate(configs) if config not in configs[:i]],
-        "optimizer": _unnamed(keras.optimizers.serialize(model.optimizer)),
-        "data": dict(feed.describe()),
-        "seed": seed,
-        "steps_per_epoch": feed.steps_per_epoch,
-        "settings": dict(settings),
-    }
-    # As it will come back from the checkpoint.
-    return dict(json.loads(json.dumps(found, default=str)))
-
-
-def _unnamed(config: Any) -> Any:
-    """Leave out what an optimizer is called: Keras numbers them within a process."""
-    if not isinstance(config, dict):
-        return config
-    return {key: _unnamed(value) for key, value in config.items() if key != "name"}
-
-
-def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
-    config = layer.get_pruning_config(describe_schedule)
-    # Which weights are pruned shows in the variables of a checkpoint.
-    for name in ("weight_names", "with_model"):
-        del config[name]
-    return config
-
-
 def check_identity(
     checkpoint: Checkpoint, identity: Mapping[str, Any], epochs: int, force: bool = False
 ) -> bool:
-    """Refuse a checkpoint of a run that differs in schedule, optimizer, data order or seed.
+    """Refuse a checkpoint of a run that differs in model, pruning, optimizer, loss, data or seed.
 
     Args:
         checkpoint: To resume from.
@@ -108,7 +62,8 @@ def check_identity(
     Raises:
         ValueError: With every difference.
     """
-    found = differences(checkpoint.facts["identity"], identity)
+    known = checkpoint.facts["identity"]
+    found = differences(known, as_known(identity, known))
     before = checkpoint.facts["epochs"]
     if epochs != before and any(name.startswith("schedule.") for name in found):
         found = {"trainer.epochs": (before, epochs), **found}

@@ -23,6 +23,7 @@ from pruneplug.training.csv_rows import rows_kept
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, Feed, train_feed
 from pruneplug.training.guard import guarded
+from pruneplug.training.identity import identity
 from pruneplug.training.lending import Loan
 from pruneplug.training.log import MetricLog
 from pruneplug.training.loop import StepLoop
@@ -33,7 +34,7 @@ from pruneplug.training.preparation import Pruning, callback_list, evaluation
 from pruneplug.training.progress import Progress
 from pruneplug.training.randomness import seeded
 from pruneplug.training.result import TrainingResult
-from pruneplug.training.resume import check_identity, check_rest, find_checkpoint, identity
+from pruneplug.training.resume import check_identity, check_rest, find_checkpoint
 from pruneplug.training.saving import Saving, check_count, check_seed
 from pruneplug.training.schedule_check import check_schedules
 from pruneplug.training.session import Session
@@ -193,7 +194,7 @@ class Trainer:
         stop = StopSignals()
         session = self._prepare(feed, validation, stop)
         loan.begin(session.model)
-        own = identity(session.model, session.pruner, feed, self.seed, settings)
+        own = identity(session, self.seed, settings)
         if checkpoint is not None:
             differs = check_identity(checkpoint, own, self.epochs, self.force_resume)
             differs |= check_variables(session.model, checkpoint.sections, self.force_resume)

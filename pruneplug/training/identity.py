@@ -1,0 +1,107 @@
+"""What makes a run the run it is: what must be the same when it is resumed."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from pruneplug.masked import MaskedLayer
+from pruneplug.serialization import describe_schedule
+from pruneplug.training.session import Session
+from pruneplug.wrapper import PruneLowMagnitude
+
+
+def identity(session: Session, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, fit for JSON, what must not differ between a run and the one that resumes it.
+
+    Args:
+        session: Before its first step.
+        seed: Of everything random.
+        settings: Whatever else makes the run what it is.
+    """
+    model, validation = session.model, session.validation
+    configs = [_pruning_config(layer) for layer in session.pruner.layers]
+    found = {
+        "pruning": [config for i, config in enumerate(configs) if config not in configs[:i]],
+        "model": _architecture(model),
+        "loss": _described(getattr(model, "loss", None)),
+        "optimizer": _unnamed(keras.optimizers.serialize(model.optimizer)),
+        "data": dict(session.feed.describe()),
+        "validation": "none" if validation is None else _in_a_line(validation.feed.describe()),
+        "seed": seed,
+        "steps_per_epoch": session.feed.steps_per_epoch,
+        "settings": dict(settings),
+    }
+    # As it will come back from the checkpoint.
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def as_known(identity: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an identity that a checkpoint, maybe of an older version, knows of."""
+    known = {key: value for key, value in identity.items() if key in there}
+    known["data"] = {key: value for key, value in known["data"].items() if key in there["data"]}
+    return known
+
+
+def _unnamed(config: Any) -> Any:
+    """Leave out what things are called: Keras numbers them within a process."""
+    if isinstance(config, list | tuple):
+        return [_unnamed(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {key: _unnamed(value) for key, value in config.items() if key != "name"}
+
+
+def _pruning_config(layer: PruneLowMagnitude) -> dict[str, Any]:
+    config = layer.get_pruning_config(describe_schedule)
+    # Which weights are pruned shows in the variables of a checkpoint.
+    for name in ("weight_names", "with_model"):
+        del config[name]
+    return config
+
+
+def _architecture(model: keras.Model) -> dict[str, Any]:
+    """Return the configuration of each layer, as far as it says it, numbered by its class."""
+    numbers: Counter[str] = Counter()
+    found = {}
+    for layer in model._flatten_layers(include_self=False):
+        # Of the pruning the identity tells besides, of a model inside its layers do.
+        if isinstance(layer, MaskedLayer | keras.Model):
+            continue
+        kind = type(layer).__name__
+        numbers[kind] += 1
+        found[f"{kind} {numbers[kind]}"] = _layer_config(layer)
+    return found
+
+
+def _layer_config(layer: keras.layers.Layer) -> dict[str, Any]:
+    try:
+        config = layer.get_config()
+    except (NotImplementedError, TypeError, ValueError):
+        return {}  # a layer of the user's own that cannot be saved either
+    # Initial values have no effect on a run that goes on.
+    return {
+        key: _described(value)
+        for key, value in config.items()
+        if key != "name" and not key.endswith("_initializer")
+    }
+
+
+def _described(value: Any) -> Any:
+    """Return a value of a configuration or a loss, fit for JSON and the same in every process."""
+    if isinstance(value, Mapping):
+        code = value.get("class_name") == "__lambda__"  # it holds line numbers
+        return "a lambda" if code else {str(k): _described(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, keras.losses.Loss):
+        return f"{type(value).__name__} {_in_a_line(_described(_unnamed(value.get_config())))}"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__qualname__", type(value).__name__)
+
+
+def _in_a_line(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in config.items())
