@@ -117,21 +117,29 @@ class Group:
         allocation = weights[0].wrapper.allocation
         if isinstance(allocation, GlobalAllocation):
             total = _kept(sum(weight.units for weight in prunable), sparsity)
-            return min(kept) >= 1 and sum(kept) == total and self._overridden(weights, sparsity)
+            shares = _overridden(weights)
+            # With a share for each of them the total follows from those.
+            held = len(shares) == len(weights) or sum(kept) == total
+            return min(kept) >= 1 and held and self._are_exact(shares, sparsity)
         progress = sparsity / self.target if self.target else 1.0
         return kept == allocation.kept(prunable, sparsity, progress, lambda _: np.zeros(0))
 
-    def _overridden(self, weights: Sequence[Weight], sparsity: float) -> bool:
-        shares = {
-            weight: share
-            for weight in weights
-            for pattern, share in weights[0].wrapper.allocation.overrides.items()
-            if fnmatch(weight.name.split("/")[0], pattern)
-        }
+    def _are_exact(self, shares: dict[Weight, float], sparsity: float) -> bool:
+        """Return whether each weight keeps what its own share leaves it."""
         return all(
             weight.units_kept() == _kept(weight.prunable.units, share * sparsity / self.target)
             for weight, share in shares.items()
         )
+
+
+def _overridden(weights: Sequence[Weight]) -> dict[Weight, float]:
+    """Return the shares that an allocation gives by name."""
+    return {
+        weight: share
+        for weight in weights
+        for pattern, share in weights[0].wrapper.allocation.overrides.items()
+        if fnmatch(weight.name.split("/")[0], pattern)
+    }
 
 
 def _kept(units: int, sparsity: float) -> int:
