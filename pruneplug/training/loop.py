@@ -66,11 +66,15 @@ class StepLoop:
 
     def trace(self) -> frozenset[str]:
         """Trace without running, which creates every variable; return the names of the logs."""
+        _, outputs = self.functions()[-1].structured_outputs
+        return frozenset(outputs) if isinstance(outputs, Mapping) else frozenset()
+
+    def functions(self) -> list[Any]:
+        """Return the concrete functions that an epoch is made of."""
         traced = [self._full] if self._full_batches else []
         if self._full_batches < self._feed.steps_per_epoch:
             traced.append(self._any)
-        _, outputs = [f.get_concrete_function().structured_outputs for f in traced][-1]
-        return frozenset(outputs) if isinstance(outputs, Mapping) else frozenset()
+        return [function.get_concrete_function() for function in traced]
 
     def run(self, first: int, count: int) -> dict[str, Any]:
         """Run batches `first` to `first + count - 1` of the epoch.

@@ -19,14 +19,36 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
     """Return every variable that training changes, by section.
 
     The model's own include masks, thresholds, pruning steps and the state of its seed
-    generators; metrics hold the sums of the epoch so far.
+    generators; metrics hold the sums of the epoch so far. Layers hold besides what Keras does not
+    count among the variables, as the states of recurrent layers.
     """
-    return {
+    found = {
         "model": list(model.variables),
         "optimizer": [v for optimizer in optimizers(model) for v in optimizer.variables],
         "metrics": list(model.metrics_variables),
         "random": [global_seed_generator().state],
     }
+    return {**found, "held": _held(model, found)}
+
+
+def _held(model: keras.Model, known: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """Return the variables that layers have as attributes and that are not known."""
+    seen = {id(variable) for variables in known.values() for variable in variables}
+    found = {
+        id(v): v for layer in model._flatten_layers() for v in _inside(list(vars(layer).values()))
+    }
+    return [variable for key, variable in found.items() if key not in seen]
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """Yield the variables in a container, and in those that it holds."""
+    if isinstance(value, keras.Variable):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _inside(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _inside(item)
 
 
 def optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -94,7 +116,7 @@ def check_variables(model: keras.Model, sections: Mapping[str, Section], force: 
     found = [
         difference
         for name, variables in own.items()
-        for difference in _differences(name, variables, sections[name])
+        for difference in _differences(name, variables, sections.get(name, []))
     ]
     if found and force:
         shown = "\n- ".join(found[:10])
@@ -121,7 +143,7 @@ def restore_variables(
     own = state_variables(model)
     own["model"], lacking = _saved_variables(model, len(sections["model"]))
     for name, variables in own.items():
-        for variable, (path, array) in zip(variables, sections[name], strict=not force):
+        for variable, (path, array) in zip(variables, sections.get(name, []), strict=not force):
             if not force or (_fits(variable, path, array) and not path.endswith("learning_rate")):
                 variable.assign(array)
     if lacking:

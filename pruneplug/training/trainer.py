@@ -20,6 +20,7 @@ from pruneplug.training.cluster import is_chief
 from pruneplug.training.compilation import choose
 from pruneplug.training.compiling import AUTO, check_compile, compile_model
 from pruneplug.training.csv_rows import rows_kept
+from pruneplug.training.draws import warn_of_draws
 from pruneplug.training.events import Plan
 from pruneplug.training.feed import Data, Feed, train_feed
 from pruneplug.training.guard import guarded
@@ -232,6 +233,8 @@ class Trainer:
         compilation = choose(model, feed, compiling, plan.total_steps)
         loop = StepLoop(model, feed, model.train_step, compilation)
         names = loop.trace()
+        if self._store is not None:
+            warn_of_draws(loop.functions())
         check_schedules(pruner.schedules, pruner.step, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
         monitor = metric_name(model, self.monitor)
