@@ -182,6 +182,11 @@ def _copy_variable(variable: keras.Variable) -> keras.Variable:
 
 
 def _note_dependencies(part: Any) -> None:
+    part._maybe_initialize_trackable()
+    # Keras would count what is noted among the layer's variables; states of a recurrent layer,
+    # which are in a list of TensorFlow's, are not.
+    vars(part)["_self_unconditional_dependency_names"] = {}
+    vars(part)["_self_unconditional_checkpoint_dependencies"] = []
     for name, value in list(vars(part).items()):
         if isinstance(value, _Trackable):
             part._track_trackable(value, name, overwrite=True)
