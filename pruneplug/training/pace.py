@@ -10,13 +10,18 @@ class Pace:
     Args:
         seconds: How long a call should take at most.
         clock: Returns the time in seconds.
+        agree: Returns the number for all that train together, given one's own.
     """
 
     def __init__(
-        self, seconds: float = 0.5, clock: Callable[[], float] = time.perf_counter
+        self,
+        seconds: float = 0.5,
+        clock: Callable[[], float] = time.perf_counter,
+        agree: Callable[[int], int] = int,
     ) -> None:
         self._seconds = seconds
         self._clock = clock
+        self._agree = agree
         self._last = clock()
         self.limit = 1
 
@@ -28,4 +33,4 @@ class Pace:
         """Learn from a call that took `steps` steps; the limit grows by doubling at most."""
         elapsed = max(self._clock() - self._last, 1e-9)
         fitting = int(self._seconds * steps / elapsed)
-        self.limit = max(1, min(fitting, 2 * max(self.limit, steps)))
+        self.limit = self._agree(max(1, min(fitting, 2 * max(self.limit, steps))))

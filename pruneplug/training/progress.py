@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -83,9 +84,10 @@ class Progress:
         )
 
 
-def loss_of(logs: Mapping[str, float]) -> float:
-    """Return the loss among metrics, NaN where a custom step reports none."""
-    return logs.get("loss", float("nan"))
+def loss_of(outputs: Mapping[str, Any] | None) -> float:
+    """Return the loss among what a step returns, NaN where a step of one's own returns none."""
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    return float("nan" if loss is None else loss)
 
 
 def _duration(seconds: float) -> str:

@@ -65,9 +65,9 @@ class Saving:
             folder / "checkpoints", self.keep_checkpoints, seconds, self.clock, writes
         )
 
-    def alarm(self) -> "Alarm":
-        """Return what goes off when a checkpoint is due by time."""
-        return Alarm(self.checkpoint_minutes, self.clock)
+    def alarm(self, agree: Callable[[int], int] = int) -> "Alarm":
+        """Return what goes off when a checkpoint is due by time; see `Alarm`."""
+        return Alarm(self.checkpoint_minutes, self.clock, agree)
 
 
 class Alarm:
@@ -76,11 +76,15 @@ class Alarm:
     Args:
         minutes: How many; None never goes off.
         clock: Returns the time in seconds.
+        agree: Returns the answer for all that train together, given one's own.
     """
 
-    def __init__(self, minutes: float | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, minutes: float | None, clock: Callable[[], float], agree: Callable[[int], int]
+    ) -> None:
         self._minutes = minutes
         self._clock = clock
+        self._agree = agree
         self._since = clock()
 
     def set(self) -> None:
@@ -89,7 +93,9 @@ class Alarm:
 
     def due(self) -> bool:
         """Tell whether the time is over."""
-        return self._minutes is not None and self._clock() - self._since >= 60 * self._minutes
+        if self._minutes is None:
+            return False
+        return bool(self._agree(self._clock() - self._since >= 60 * self._minutes))
 
 
 def check_count(name: str, value: object) -> None:

@@ -39,6 +39,7 @@ class Session:
         check: Called where everything is at rest; raises to stop the training.
         best: Keeps the best epoch.
         progress: Shows the progress.
+        pace: Says how many steps a compiled call takes at most.
         step: Optimizer steps taken.
         epoch: Epochs finished, with their evaluation.
         logs: Metrics of the last finished epoch.
@@ -57,6 +58,7 @@ class Session:
     check: Callable[[], None]
     best: Best
     progress: Progress | None = None
+    pace: Pace = field(default_factory=Pace)
     step: int = 0
     epoch: int = 0
     logs: dict[str, float] = field(default_factory=dict)
@@ -64,7 +66,6 @@ class Session:
     resting: bool = True
     _outputs: Mapping[str, Any] | None = None
     _sparsity: float = 0.0
-    _pace: Pace = field(default_factory=Pace)
 
     def begin(self) -> None:
         """Start the pruning at `step`, and reopen the epoch if it is in the middle of one."""
@@ -118,15 +119,15 @@ class Session:
 
     def _run_window(self) -> None:
         by_batch = wants_batches(self.callbacks.callbacks, "train")
-        limit = 1 if by_batch else self._pace.limit
+        limit = 1 if by_batch else self.pace.limit
         stop = self.plan.next_stop(self.step, self._next_update(limit), limit)
         count = stop - self.step
         first = self.step % self.plan.steps_per_epoch
         if by_batch:
             self.callbacks.on_train_batch_begin(first)
-        self._pace.begin()
+        self.pace.begin()
         self._outputs = self._take(first, count)
-        self._pace.end(count)
+        self.pace.end(count)
         self.step = stop
         self._log_event(self.pruner.advance(count))
         if by_batch:
@@ -207,7 +208,8 @@ class Session:
 
     def _show(self) -> None:
         if self.progress is not None:
-            loss = loss_of(self.loop.read(self._outputs))
+            # Not of the metrics themselves: to read those takes all workers.
+            loss = loss_of(self._outputs)
             target = max((x.target or 0.0 for x in self.pruner.schedules), default=0.0)
             self.progress.update(
                 Standing(self.step, self.plan.total_steps, loss, self._sparsity, target)
