@@ -55,7 +55,10 @@ class MaskedLayer(StandIn):
         self.step_counter = StepCounter(
             self.pruning_step, int(self.engine is not None), self._may_train
         )
-        self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
+        # Keras lists variables by whether they train when it first sees them: the order of a
+        # model's weights must not depend on what was frozen then.
+        with variables.thawed([weight for _, weight in weights]):
+            self.pruning_vars = [self._prunable(name, weight) for name, weight in weights]
         # Created last, so that files of 0.1.0, which lack them, hold the others in their places.
         self.pruning_updates = [
             self._state(f"{name.replace('/', '_')}_update", (3,), "int64", initial=0)

@@ -209,3 +209,15 @@ def test_the_weights_that_are_pruned_can_be_named_and_stay_so(
 def test_a_named_weight_must_be_there() -> None:
     with pytest.raises(ValueError, match=r"'pair' \(Pair\) must hold a weight 'rihgt'"):
         _built(Pair(), (None, 8), weight_names=["left", "rihgt"])
+
+
+def test_the_order_of_weights_does_not_depend_on_what_is_frozen() -> None:
+    def names(trainable: bool) -> list[str]:
+        layers = [keras.layers.Dense(3, name="a"), keras.layers.Dense(2, name="b")]
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        layers[0].trainable = trainable
+        pruned = prune_low_magnitude(model, ConstantSparsity(0.5, 1))
+        assert len(pruned.trainable_variables) == (4 if trainable else 2)
+        return [weight.name for weight in pruned.weights]
+
+    assert names(trainable=False) == names(trainable=True)
