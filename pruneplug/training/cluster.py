@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -19,31 +20,50 @@ def is_chief(strategy: Any) -> bool:
     return (cluster.task_type, cluster.task_id) == (first, 0)
 
 
-class Agreement:
-    """Asks the chief, where workers would decide differently: by their clocks.
+class Workers:
+    """Exchanges numbers between the processes that train a model together.
+
+    All must call a method at the same place; a process that is alone gets back what it gives.
 
     Args:
         strategy: The `tf.distribute` strategy of the model.
+
+    Attributes:
+        replicas: The numbers of this process' replicas, among those of all.
     """
 
     def __init__(self, strategy: Any) -> None:
         self._strategy = strategy
-        number = [tf.TensorSpec([], tf.int64)]
-        alone = _cluster(strategy) is None
-        self._ask = None if alone else tf.function(self._of_chief, input_signature=number)
+        self._alone = _cluster(strategy) is None
+        self._reduce = tf.function(self._summed, autograph=False)
+        self.replicas: list[int] = []
+        strategy.experimental_distribute_values_from_function(self._note)
 
-    def __call__(self, value: int) -> int:
-        """Return the chief's value; all workers must call this at the same place."""
-        return value if self._ask is None else int(self._ask(value))
+    def _note(self, context: Any) -> Any:
+        self.replicas.append(context.replica_id_in_sync_group)
+        return tf.constant(0)
 
-    def _of_chief(self, value: Any) -> Any:
-        def share() -> Any:
+    def of_chief(self, value: int) -> int:
+        """Return the chief's value: its clock decides, for one."""
+        own = value if is_chief(self._strategy) else 0
+        return int(self.sum(np.array(own, np.int64)))
+
+    def sum(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the sum of an array over all processes; all give the same shape and dtype."""
+        if self._alone:
+            return array
+        result: np.ndarray[Any, Any] = self._reduce(tf.constant(array)).numpy()
+        return result
+
+    def _summed(self, value: Any) -> Any:
+        def own() -> Any:
             context = tf.distribute.get_replica_context()
-            # The first replica of all is one of the chief's.
-            mine = value if context.replica_id_in_sync_group == 0 else tf.zeros_like(value)
+            # Once for a process, however many replicas it has.
+            first = context.replica_id_in_sync_group == self.replicas[0]
+            mine = tf.where(first, value, tf.zeros_like(value))
             return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 
-        return self._strategy.experimental_local_results(self._strategy.run(share))[0]
+        return self._strategy.experimental_local_results(self._strategy.run(own))[0]
 
 
 def _cluster(strategy: Any) -> Any:

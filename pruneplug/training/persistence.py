@@ -16,6 +16,7 @@ from pruneplug.training.checkpoint import Checkpoint
 from pruneplug.training.checkpoint_store import CheckpointStore
 from pruneplug.training.faults import check_weights
 from pruneplug.training.manifest import DamagedCheckpointError
+from pruneplug.training.replicas import Replicas
 from pruneplug.training.saving import Alarm
 from pruneplug.training.session import Session
 from pruneplug.training.state import (
@@ -126,6 +127,7 @@ class Keeper:
             name: view_variables(variables)
             for name, variables in state_variables(session.model).items()
         }
+        sections["replicas"] = list(_replicas(session).read())
         sections["callbacks"] = arrays
         needs = []
         if best.step is not None and outcome is None:
@@ -165,6 +167,7 @@ class Keeper:
         if session.validation is not None:
             session.validation.restore(facts["evaluated"])
         restore_variables(session.model, sections, self._force)
+        _replicas(session).write(sections.get("replicas", []))
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])
         session.logs, session.trained = dict(facts["logs"]), facts["trained"]
         session.model.stop_training = facts["stopped"]
@@ -210,6 +213,12 @@ def _restore_best(checkpoint: Checkpoint, session: Session) -> None:
         warnings.warn(f"The best model so far is lost: {error}.", stacklevel=2)
         return
     session.best.restore(state, [array for _, array in weights])
+
+
+def _replicas(session: Session) -> Replicas:
+    model = session.model
+    variables = [*model.variables, *model.metrics_variables]
+    return Replicas(model.distribute_strategy, variables)
 
 
 def _nothing(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pruneplug.tracking.base import NullTracker, Tracker
 from pruneplug.training.best import Best
 from pruneplug.training.build import build_model, build_state
 from pruneplug.training.callback_state import CallbackState
-from pruneplug.training.cluster import Agreement, is_chief
+from pruneplug.training.cluster import Workers, is_chief
 from pruneplug.training.compilation import choose
 from pruneplug.training.compiling import AUTO, check_compile, compile_model
 from pruneplug.training.csv_rows import rows_kept
@@ -208,7 +208,7 @@ class Trainer:
         with rows_kept(session.callbacks.callbacks, checkpoint):
             session.callbacks.on_train_begin()
         callbacks = CallbackState(session.callbacks.callbacks)
-        alarm = self._saving.alarm(Agreement(self.model.distribute_strategy))
+        alarm = self._saving.alarm(Workers(self.model.distribute_strategy).of_chief)
         keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
         if checkpoint is not None:
             keeper.restore(checkpoint, anew=differs)
@@ -253,5 +253,5 @@ class Trainer:
             stop.check,
             Best(monitor, better),
             self._progress,
-            Pace(agree=Agreement(self.model.distribute_strategy)),
+            Pace(agree=Workers(self.model.distribute_strategy).of_chief),
         )
