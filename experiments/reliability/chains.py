@@ -1,12 +1,14 @@
 """A chain: one run, killed several times, resumed each time, and compared at its end."""
 
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.reliability.compare import differences
-from experiments.reliability.runs import Kill, Run
+from experiments.reliability.configurations import Configuration, drawn, name
+from experiments.reliability.runs import Arguments, Kill, Run
 
 COMMON = (
     "data=digits",
@@ -57,6 +59,24 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Settings of the command, or a configuration that was drawn.
+Trained = Sequence[str] | Configuration
+
+
+def trained(count: int, draw: random.Random) -> dict[str, Trained]:
+    """Return what to train, by what it is called: all forms of the command, and what is drawn.
+
+    Args:
+        count: How many in all.
+        draw: The source of chance.
+    """
+    found: dict[str, Trained] = dict(list(COMBINATIONS.items())[:count])
+    while len(found) < count:
+        configuration = drawn(draw)
+        found[name(configuration)] = configuration
+    return found
+
+
 @dataclass
 class Chain:
     """What became of one run.
@@ -85,21 +105,34 @@ class Reference:
         self._folder = folder
         self._seconds: dict[Path, float] = {}
 
-    def get(self, combination: str, seed: int) -> tuple[Path, float]:
-        """Return a finished run's folder and the seconds it has trained."""
-        folder = self._folder / f"whole-{list(COMBINATIONS).index(combination)}-{seed}"
+    def get(self, number: int, what: Trained, seed: int) -> tuple[Path, float]:
+        """Return a finished run's folder and the seconds it has trained.
+
+        Args:
+            number: Of what is trained.
+            what: Is trained.
+            seed: Of the training.
+        """
+        folder = self._folder / f"whole-{number}-{seed}"
         if folder not in self._seconds:
-            self._seconds[folder] = Run(folder, settings(combination, seed)).finish()
+            self._seconds[folder] = Run(folder, arguments(what, seed)).finish()
         return folder, self._seconds[folder]
 
 
-def settings(combination: str, seed: int) -> Sequence[str]:
-    """Return the command's arguments."""
-    return [*COMMON, *COMBINATIONS[combination], f"seed={seed}"]
+def arguments(what: Trained, seed: int) -> Arguments:
+    """Return what starts a run of it."""
+    if isinstance(what, Mapping):
+        return lambda folder: [str(folder), str(seed), json.dumps(what)]
+    return lambda folder: [*COMMON, *what, f"seed={seed}", f"hydra.run.dir={folder}"]
 
 
 def run_chain(
-    folder: Path, whole: tuple[Path, float], chain: Chain, kills: int, draw: random.Random
+    folder: Path,
+    whole: tuple[Path, float],
+    chain: Chain,
+    start: Arguments,
+    kills: int,
+    draw: random.Random,
 ) -> None:
     """Kill a run up to `kills` times, let it end, and compare.
 
@@ -107,13 +140,13 @@ def run_chain(
         folder: Its run folder, which does not exist yet.
         whole: The run to compare with, and its duration in seconds.
         chain: Filled in.
+        start: What starts it.
         kills: How often to kill it.
         draw: The source of chance.
     """
-    arguments = settings(chain.combination, chain.seed)
     for _ in range(kills):
-        kill = Run(folder, arguments).kill(draw, whole[1])
+        kill = Run(folder, start).kill(draw, whole[1])
         if kill is not None:
             chain.kills.append(kill)
-    Run(folder, arguments).finish()
+    Run(folder, start).finish()
     chain.differences = differences(whole[0], folder)

@@ -1,8 +1,14 @@
-"""The command itself, which also notes what it is doing: child.py PHASE_FILE [setting ...]."""
+"""A run that also notes what it is doing.
 
+child.py PHASE_FILE FOLDER SEED CONFIGURATION trains what was drawn; child.py PHASE_FILE SETTING ...
+is the command itself.
+"""
+
+import json
 import sys
 from pathlib import Path
 
+from experiments.reliability import configurations
 from experiments.reliability.phases import PhaseByte
 from pruneplug import job, train
 from pruneplug.training import trainer
@@ -12,7 +18,7 @@ from pruneplug.training.session import Session
 
 
 def main() -> None:
-    """Run the command on the remaining arguments."""
+    """Run what the remaining arguments say."""
     phase = PhaseByte(Path(sys.argv.pop(1)))
     phase.set("start")
     phase.mark(Session, "run", "between")
@@ -21,7 +27,11 @@ def main() -> None:
     phase.mark(CheckpointStore, "save", "checkpoint")
     phase.mark(trainer, "finish", "end")
     phase.mark(job, "write_outputs", "end")
-    train.main()
+    if sys.argv[-1].startswith("{"):
+        folder, seed, configuration = sys.argv[1:]
+        configurations.train(Path(folder), int(seed), json.loads(configuration))
+    else:
+        train.main()
 
 
 if __name__ == "__main__":

@@ -77,11 +77,13 @@ def _lines(
         "",
         "; ".join(f"{name}: {value}" for name, value in machine.items()),
         "",
-        "Each kill is a `kill -9` of the command. A run is killed up to four times, resumed by "
-        "the same command each time, and compared at its end with a run of the same seed that was "
-        "never touched: all arrays of the final checkpoint (model, masks, thresholds, optimizer, "
-        "metrics, random states), every point of every metric, and the results. The columns count "
-        "the kills by what the run was doing when it died.",
+        "Each kill is a `kill -9` of a run: of the command (the first four), or of a training "
+        "whose model, optimizer, schedule, pattern, data, callbacks and checkpoints the seed has "
+        "drawn. A run is killed up to four times, started again in the same way each time, and "
+        "compared at its end with a run of the same seed that was never touched: all arrays of "
+        "the final checkpoint (model, masks, thresholds, optimizer, metrics, random states), every "
+        "point of every metric, and the results. The columns count the kills by what the run was "
+        "doing when it died.",
         "",
         f"| combination | seeds | runs | kills | {' | '.join(PHASES)} | arrays (values) | points "
         "| equal kills |",

@@ -1,4 +1,4 @@
-"""Starts runs of the command and kills them."""
+"""Starts runs and kills them."""
 
 import os
 import random
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ WEIGHTS = {
 }
 _PATIENCE = 5.0
 _LIMIT = 600.0
+
+# What a run's process is started with, given its folder.
+Arguments = Callable[[Path], Sequence[str]]
 
 
 class RunFailedError(RuntimeError):
@@ -48,25 +51,25 @@ class Kill:
 
 
 class Run:
-    """One process of the command.
+    """One process.
 
     Args:
         folder: The run folder; the phase and the output are kept beside it.
-        settings: As on the command line.
+        arguments: Of `child.py`, given the folder.
     """
 
-    def __init__(self, folder: Path, settings: Sequence[str]) -> None:
+    def __init__(self, folder: Path, arguments: Arguments) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         byte = folder.with_suffix(".phase")
         self.phase = PhaseByte(byte)
         self.phase.set("start")
         self.output = folder.with_suffix(".out")
-        command = [sys.executable, "-m", "experiments.reliability.child", str(byte), *settings]
+        command = [sys.executable, "-m", "experiments.reliability.child", str(byte)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
         with self.output.open("a") as output:
             self.process = subprocess.Popen(
-                [*command, f"hydra.run.dir={folder}"],
+                [*command, *arguments(folder)],
                 cwd=folder.parent,
                 env=environment,
                 stdout=output,
