@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _NOTHING = "nothing"
+_SHOWN = 20
 _SETTINGS_FIRST: Mapping[str, Any] = {"settings": {}}
 # How Keras writes an object down: what it is shows in its class, what it was made with in these.
 _WRITTEN = re.compile(r"\.config\b")
@@ -48,11 +49,13 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
 
 
 def as_lines(found: Mapping[str, tuple[Any, Any]]) -> str:
-    """Write differences one a line."""
-    return "".join(
+    """Write differences one a line, the first of many."""
+    lines = [
         f"\n- {name}: {there} in the checkpoint, {here} now"
         for name, (there, here) in found.items()
-    )
+    ]
+    more = f"\n- and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "".join(lines[:_SHOWN]) + more
 
 
 def _name(path: str) -> str:

@@ -62,6 +62,7 @@ class Keeper:
         self._force = force
         self._last: tuple[Path, int] | None = None
         self._saved: tuple[int, int, int] | None = None
+        self._best_at: int | None = None
 
     def between(self, due: bool) -> None:
         """Save if it is due, by an event or by time."""
@@ -131,13 +132,24 @@ class Keeper:
         sections["callbacks"] = arrays
         needs = []
         if best.step is not None and outcome is None:
-            if best.step in (session.step, *store.steps()):
+            if self._best_is_in(store):
+                self._best_at = best.step
                 needs = [best.step]
-            else:  # its own checkpoint could not be written, or is in another run's folder
+            else:  # averages, or its own checkpoint could not be written or is another run's
                 names = [variable.path for variable in session.model.variables]
                 sections["best"] = list(zip(names, best.weights, strict=True))
         facts = {**self._facts(), "callbacks": states, "outcome": outcome}
         return Checkpoint(session.step, facts, sections, needs)
+
+    def _best_is_in(self, store: CheckpointStore) -> bool:
+        """Return whether the best weights are those of the model in a checkpoint."""
+        session, best = self._session, self._session.best
+        if best.step != session.step:
+            return best.step == self._best_at and best.step in store.steps()
+        # They were taken while averages stood in the model, or a callback has set others since.
+        now = view_variables(session.model.variables)
+        pairs = zip(now, best.weights, strict=True)
+        return all(np.array_equal(value, kept) for (_, value), kept in pairs)
 
     def restore(self, checkpoint: Checkpoint, anew: bool = False) -> None:
         """Bring the session, freshly prepared, to where the checkpoint was written.
@@ -173,6 +185,7 @@ class Keeper:
         session.model.stop_training = facts["stopped"]
         if not anew:
             _restore_best(checkpoint, session)
+            self._best_at = None if "best" in sections else session.best.step
         restore_random_state(facts["random"])
         self._last = checkpoint.path, checkpoint.step
         _logger.info("Resumed at step %d from %s.", session.step, checkpoint.path)

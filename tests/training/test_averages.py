@@ -157,3 +157,40 @@ def test_a_callback_that_was_interrupted_begins_anew() -> None:
     again, fresh = train(swapping), train(swap())
     assert again.metrics == fresh.metrics
     assert all(map(np.array_equal, again.model.get_weights(), fresh.model.get_weights()))
+
+
+class Raise(keras.callbacks.Callback):
+    """Ends the training at the beginning of an epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 3:
+            raise InterruptedError
+
+
+@pytest.mark.parametrize("callbacks", [(), (swap,)], ids=["use_ema", "SwapEMAWeights"])
+def test_the_best_averages_outlast_an_interruption(tmp_path: Path, callbacks: Any) -> None:
+    def run(folder: str, *further: Any) -> TrainingResult:
+        trainer = Trainer(
+            build(),
+            PolynomialDecay(0.0, 0.5, begin_step=0, end_step=4, frequency=2),
+            optimizer=averaging(),
+            epochs=EPOCHS + 1,
+            batch_size=8,
+            callbacks=[*(make() for make in callbacks), *further],
+            folder=tmp_path / folder,
+            resume="auto",
+            mode="max",  # of the loss: an early epoch is the best
+            jit_compile=False,
+        )
+        return trainer.fit((X, Y), VALIDATION)
+
+    whole = run("whole", keras.callbacks.Callback())
+    with pytest.raises(InterruptedError):
+        run("cut", Raise())
+    # Callbacks are compared by their names.
+    again = run("cut", type("Raise", (keras.callbacks.Callback,), {})())
+    assert whole.best_step is not None
+    assert whole.best_step <= 3 * STEPS
+    assert again.best_step == whole.best_step
+    for one, other in zip(whole.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
