@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from pruneplug.training.pipeline import Pipeline, read_pipeline
+
 _PREFIX = "iterator"
 
 
@@ -35,6 +37,7 @@ class DatasetFeed:
                 "batch(n) on the data set."
             )
         self.dense = all(isinstance(kind, tf.TensorSpec) for kind in kinds)
+        self._dataset = dataset
         options = tf.data.Options()
         # With autotune on, destroying an iterator waits for a thread that sleeps for seconds.
         options.autotune.enabled = False
@@ -73,10 +76,27 @@ class DatasetFeed:
             )
 
     def restore(self, step: int, folder: Path | None) -> None:
-        """Restore the iterator, or drop the first `step` batches if it was not saved."""
-        if folder is not None and (folder / f"{_PREFIX}.index").exists():
-            checkpoint = tf.train.Checkpoint(iterator=self._iterator)
-            checkpoint.read(str(folder / _PREFIX)).assert_consumed()
+        """Restore the iterator; read and drop the first `step` batches where that is not exact."""
+        pipeline = read_pipeline(self._dataset)
+        files = [] if folder is None else sorted(folder.glob(f"{_PREFIX}.data-*"))
+        if folder is None or not files or pipeline is None or not pipeline.can_go_on_from(files):
+            self._drop(step, pipeline)
+            return
+        checkpoint = tf.train.Checkpoint(iterator=self._iterator)
+        checkpoint.read(str(folder / _PREFIX)).assert_consumed()
+        if not pipeline.seeded:
+            warnings.warn(
+                f"The {self._name} draws at random without a seed: the epoch goes on where it was, "
+                "but later ones differ from those of a run without the interruption. Pass a seed "
+                "to shuffle(), or call keras.utils.set_random_seed before the data set is made.",
+                stacklevel=2,
+            )
+
+    def _drop(self, step: int, pipeline: Pipeline | None) -> None:
+        batches = int(self._dataset.cardinality())
+        if pipeline is not None and pipeline.repeats and batches > 0:
+            step %= batches
+        if step == 0:
             return
         begin = time.perf_counter()
         for _ in range(step):
@@ -85,7 +105,7 @@ class DatasetFeed:
             f"The position in the {self._name} was not saved: {step} batches were read and "
             f"dropped, which took {time.perf_counter() - begin:.1f} s. The run is exact only if "
             "the data set yields the same batches every time.",
-            stacklevel=2,
+            stacklevel=3,
         )
 
 

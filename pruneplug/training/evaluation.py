@@ -69,8 +69,8 @@ class Evaluation:
         self._callbacks.on_test_end(logs)
         return logs
 
-    def restore(self, position: int) -> None:
-        """Go on behind `position` batches.
+    def restore(self, finished: int, position: int) -> None:
+        """Go on behind `finished` evaluations and `position` batches of the next.
 
         Callbacks are told of its begin again. What they do to the weights then was done before the
         checkpoint: all variables, and what callbacks remember, must be restored afterwards.
@@ -78,7 +78,7 @@ class Evaluation:
         self.position = position
         if position:
             self._callbacks.on_test_begin()
-            self.feed.restore(position, None)
+        self.feed.restore(finished * self.feed.steps_per_epoch + position, None)
 
     def _run_window(self) -> dict[str, object]:
         by_batch = wants_batches(self._callbacks.callbacks, "test")

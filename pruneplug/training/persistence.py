@@ -177,7 +177,7 @@ class Keeper:
             session.callbacks.on_epoch_begin(session.epoch)
         session.feed.restore(session.step, checkpoint.extra)
         if session.validation is not None:
-            session.validation.restore(facts["evaluated"])
+            session.validation.restore(facts["epoch"], facts["evaluated"])
         restore_variables(session.model, sections, self._force)
         _replicas(session).write(sections.get("replicas", []))
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])

@@ -46,5 +46,5 @@ def test_goes_on_with_a_file_of_somebody_else_in_the_working_directory(
     feed = evaluation_feed(data, "data", 4, model.distribute_strategy)
     evaluation = Evaluation(model, feed, keras.callbacks.CallbackList([], model=model))
     with pytest.warns(UserWarning, match="1 batches were read and dropped"):
-        evaluation.restore(1)
+        evaluation.restore(0, 1)
     assert evaluation.run().keys() == {"loss"}
