@@ -1,115 +1,80 @@
-"""What Keras callbacks remember, as data: JSON and arrays."""
+"""What Keras callbacks remember, saved and brought back."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
+from pruneplug.training.callback_memory import Memory
+from pruneplug.training.callback_values import BROKEN
 from pruneplug.training.records import Array
-
-Encoded = tuple[Any, list[Array]]
-"""A value as JSON, with its arrays taken out."""
-
-
-# Callbacks with a monitor choose one of these late and flip the sign of their `min_delta` with it:
-# both must come back together.
-_FUNCTIONS = {"less": keras.ops.less, "greater": keras.ops.greater}
 
 
 class CallbackState:
     """Finds, saves and restores the state of callbacks.
 
-    State is what has changed since the beginning of training: so arguments such as a patience
-    are never overwritten by a resumed run, and no callback needs to know about this.
+    State is what has changed since the beginning of training, in the callbacks and in the objects
+    that they hold: so no callback needs to know about this. What has changed and is no data is
+    warned of; what every run makes itself, such as open files and functions, is not.
+
+    A checkpoint may come from anyone. So it sets only what the run's own code changes in training:
+    attributes that a method assigns after the setting up, and values that change in place, such as
+    lists. What only the constructor assigns stays, and so does whatever is a method, holds an
+    object or names a file. No text is taken that may name a file, and no object is made but those
+    that are data.
 
     Args:
         callbacks: After their `on_train_begin`.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        self._callbacks = callbacks
-        self._before = [_attributes(callback) for callback in callbacks]
+        self._memories = [Memory(callback) for callback in callbacks]
+        self._said: set[tuple[str, str]] = set()
 
     def save(self) -> tuple[list[dict[str, Any]], list[tuple[str, Array]]]:
         """Return the state as JSON, and its arrays with their paths."""
         arrays: list[tuple[str, Array]] = []
         states = []
-        for callback, before in zip(self._callbacks, self._before, strict=True):
-            name = type(callback).__name__
+        for memory in self._memories:
             values: dict[str, Any] = {}
-            for attribute, (value, found) in _attributes(callback).items():
-                if not _equal((value, found), before.get(attribute)):
-                    values[attribute] = [value, len(arrays), len(found)]
-                    arrays.extend((f"{name}/{attribute}", array) for array in found)
-            states.append({"callback": name, "values": values})
+            for path, value in memory.changed():
+                try:
+                    memory.check(path, value)
+                except BROKEN as error:
+                    if not memory.made_anew(path, value):
+                        self._say(memory, path, f"has changed and cannot be saved: {error}")
+                    continue
+                values[path] = [value.plain, len(arrays), len(value.arrays)]
+                arrays.extend((f"{memory.name}/{path}", array) for array in value.arrays)
+            states.append({"callback": memory.name, "values": values})
         return states, arrays
 
     def restore(self, states: Sequence[Mapping[str, Any]], arrays: Sequence[Array]) -> None:
-        """Bring back what `save` returned.
+        """Bring back what `save` returned; warn of what no checkpoint may set.
 
         Raises:
             ValueError: If the callbacks are others than those that were saved.
         """
         saved = [state["callback"] for state in states]
-        own = [type(callback).__name__ for callback in self._callbacks]
+        own = [memory.name for memory in self._memories]
         if saved != own:
             raise ValueError(
                 "callbacks must be those of the run that is resumed, in the same order; "
                 f"got callbacks={own} instead of {saved}."
             )
-        for callback, state in zip(self._callbacks, states, strict=True):
-            for attribute, (value, first, count) in state["values"].items():
-                setattr(callback, attribute, _decode(value, list(arrays[first : first + count])))
+        for memory, state in zip(self._memories, states, strict=True):
+            for path, (plain, first, count) in state["values"].items():
+                try:
+                    memory.restore(path, plain, list(arrays[first : first + count]))
+                except BROKEN as error:
+                    self._say(memory, path, f"was not taken from the checkpoint: {error}")
 
-
-def _attributes(callback: keras.callbacks.Callback) -> dict[str, Encoded]:
-    found: dict[str, Encoded] = {}
-    for name, value in vars(callback).items():
-        arrays: list[Array] = []
-        try:
-            found[name] = (_encode(value, arrays), arrays)
-        except TypeError:
-            continue  # open files, models and functions are made anew by on_train_begin
-    return found
-
-
-def _equal(one: Encoded, other: Encoded | None) -> bool:
-    if other is None or one[0] != other[0]:
-        return False
-    return all(
-        a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True)
-    )
-
-
-def _encode(value: Any, arrays: list[Array]) -> Any:
-    """Return `value` with every container tagged by its type; append arrays to `arrays`."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
-        arrays.append(np.array(value))
-        return {"array" if isinstance(value, np.ndarray) else "scalar": len(arrays) - 1}
-    for name, function in _FUNCTIONS.items():
-        if value is function:
-            return {"function": name}
-    if type(value) in (list, tuple):
-        return {type(value).__name__: [_encode(item, arrays) for item in value]}
-    if type(value) is dict and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _encode(item, arrays) for key, item in value.items()}}
-    raise TypeError(f"{type(value).__name__} is not plain data.")
-
-
-def _decode(value: Any, arrays: Sequence[Array]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    ((kind, content),) = value.items()
-    if kind == "array":
-        return arrays[content]
-    if kind == "function":
-        return _FUNCTIONS[content]
-    if kind == "scalar":
-        return arrays[content][()]
-    if kind == "dict":
-        return {key: _decode(item, arrays) for key, item in content.items()}
-    items = [_decode(item, arrays) for item in content]
-    return tuple(items) if kind == "tuple" else items
+    def _say(self, memory: Memory, path: str, what: str) -> None:
+        if (memory.name, path) not in self._said:
+            self._said.add((memory.name, path))
+            warnings.warn(
+                f"{memory.name}.{path} {what}. A run that resumes begins with what the callback "
+                "itself gives to it.",
+                stacklevel=2,
+            )

@@ -1,6 +1,7 @@
 """One checkpoint: a folder with arrays, a manifest and proof that both are whole."""
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from pruneplug.training.records import (
 
 FINAL = "final"
 _ARRAYS = "arrays.npy"
+_VERSION = re.compile(rf"({FINAL}|step-\d{{8}})(\.\d{{1,9}})?", re.ASCII)
 
 Section = Sequence[tuple[str, Array]]
 """Arrays with the paths of the variables they come from, in order."""
@@ -60,7 +62,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     manifest = read_manifest(folder)
     with sound(folder):
         step, facts, needs = manifest["step"], manifest["facts"], manifest["needs"]
-        if folder.name not in (FINAL, folder_name(step)):
+        if not is_version(folder.name) or folder.stem not in (FINAL, folder_name(step)):
             raise DamagedCheckpointError(f"{folder}: holds step {step}")
         sections: dict[str, list[tuple[str, Array]]] = {name: [] for name in manifest["sections"]}
         entries = manifest["arrays"]
@@ -109,6 +111,11 @@ def write_checkpoint(
     for file_path in folder.iterdir():
         sync(file_path)
     sync(folder)
+
+
+def is_version(name: str) -> bool:
+    """Tell whether a folder may hold a checkpoint: `final`, `step-00000003`, `step-00000003.1`."""
+    return _VERSION.fullmatch(name) is not None
 
 
 def folder_name(step: int) -> str:

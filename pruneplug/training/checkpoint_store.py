@@ -1,4 +1,9 @@
-"""The checkpoints of a run: written aside, renamed, then pointed to; old ones removed."""
+"""The checkpoints of a run: written aside, renamed, then pointed to; old ones removed.
+
+A name that is taken already gets a second version, `step-00000003.1`, which counts from the moment
+it is there and takes the plain name when the one before it is gone: so nothing that a run could go
+on from is moved or removed before there is something newer.
+"""
 
 import math
 import os
@@ -16,6 +21,7 @@ from pruneplug.training.checkpoint import (
     FINAL,
     Checkpoint,
     folder_name,
+    is_version,
     read_checkpoint,
     write_checkpoint,
 )
@@ -58,7 +64,7 @@ class CheckpointStore:
         extra: Callable[[Path], None] = lambda folder: None,
         final: bool = False,
     ) -> Path:
-        """Write a checkpoint; until the last rename the previous one is untouched.
+        """Write a checkpoint; until it is there, all others are untouched.
 
         Args:
             checkpoint: The content.
@@ -84,26 +90,27 @@ class CheckpointStore:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        self._rotate()
+        self._rotate(checkpoint.step)
         return target
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, oldest first; damaged ones count."""
-        return sorted(int(path.name[5:]) for path in self.folder.glob("step-" + "[0-9]" * 8))
+        found = self.folder.glob("step-" + "[0-9]" * 8 + "*")
+        return sorted({int(path.name[5:13]) for path in found if is_version(path.name)})
 
     def exists(self) -> bool:
         """Tell whether there is any checkpoint, damaged ones included."""
-        return bool(self.steps()) or (self.folder / FINAL).exists()
+        return bool(self.steps() or self._versions(FINAL))
 
     def candidates(self) -> Iterator[Checkpoint]:
         """Yield the valid checkpoints, the end of the run first, then the newest first.
 
         Damaged ones are skipped with a warning that says what is wrong.
         """
-        final = [FINAL] if (self.folder / FINAL).exists() else []
-        for name in [*final, *map(folder_name, reversed(self.steps()))]:
+        names = [FINAL, *map(folder_name, reversed(self.steps()))]
+        for path in (path for name in names for path in self._versions(name)):
             try:
-                yield read_checkpoint(self.folder / name)
+                yield read_checkpoint(path)
             except DamagedCheckpointError as error:
                 message = f"A damaged checkpoint was skipped: {error}. The one before it is used."
                 warnings.warn(message, stacklevel=2)
@@ -114,24 +121,44 @@ class CheckpointStore:
         Raises:
             DamagedCheckpointError: If it is missing or damaged.
         """
-        return read_checkpoint(self.folder / folder_name(step))
+        *newer, oldest = self._versions(folder_name(step)) or [self.folder / folder_name(step)]
+        for path in newer:
+            with suppress(DamagedCheckpointError):
+                return read_checkpoint(path)
+        return read_checkpoint(oldest)
+
+    def _versions(self, name: str) -> list[Path]:
+        """Return the folders of one checkpoint, newest first."""
+        found = (path for path in self.folder.glob(f"{name}*") if is_version(path.name))
+        return sorted(found, key=lambda path: int(path.suffix[1:] or 0), reverse=True)
 
     def _publish(self, draft: Path, name: str) -> Path:
-        target = self.folder / name
-        if target.exists():
-            # Only a damaged one, or one of a replayed step, can be there: never the last good one.
-            target.rename(self.folder / f".{name}.{os.getpid()}.old")
-        draft.rename(target)
+        before = self._versions(name)
+        number = int(before[0].suffix[1:] or 0) + 1 if before else 0
+        target = draft.rename(self.folder / (f"{name}.{number}" if number else name))
         sync(self.folder)
+        # What is left over of this costs a name, and no checkpoint.
+        with suppress(OSError):
+            for path in before:
+                self._retire(path)
+            target = target.rename(self.folder / name)
+            sync(self.folder)
+        self._point_to(target)
+        return target
+
+    def _retire(self, path: Path) -> None:
+        """Take a checkpoint out of sight; it is removed later."""
+        path.rename(self.folder / f".{path.name}.{os.getpid()}.old")
+
+    def _point_to(self, target: Path) -> None:
         try:
-            write_text(self.folder / _LATEST, f"{name}\n")
+            write_text(self.folder / _LATEST, f"{target.name}\n")
         except OSError as error:
             warnings.warn(
                 f"{self.folder / _LATEST}, which names the newest checkpoint, cannot be written "
                 f"({error}). The checkpoint is there, and a run that resumes finds it.",
                 stacklevel=2,
             )
-        return target
 
     def _now(self) -> float:
         """Return seconds since 1970 as the run counts them.
@@ -144,16 +171,17 @@ class CheckpointStore:
             self._opened_at = max(written, default=time.time())
         return self._opened_at + self._clock() - self._opened
 
-    def _rotate(self) -> None:
+    def _rotate(self, saved: int) -> None:
         steps = self.steps()
-        kept = {*steps[-self._keep :], *self._milestones(steps)}
+        # Damaged ones may lie ahead of what was just saved.
+        kept = {saved, *steps[-self._keep :], *self._milestones(steps)}
         for step in sorted(kept):
             kept.update(self._manifest(step).get("needs", ()))
         for step in set(steps) - kept:
-            old = self.folder / f".{folder_name(step)}.{os.getpid()}.old"
             # One too many does no harm, and the new one is there.
             with suppress(OSError):
-                (self.folder / folder_name(step)).rename(old)
+                for path in self._versions(folder_name(step)):
+                    self._retire(path)
         # To remove a large file takes half as long as to write it: the training goes on meanwhile.
         self._removal = Thread(target=self._sweep, args=[".*.old"])
         self._removal.start()
@@ -168,10 +196,10 @@ class CheckpointStore:
                 yield step
 
     def _manifest(self, step: int) -> dict[str, Any]:
-        try:
-            return read_manifest(self.folder / folder_name(step), files=False)
-        except (OSError, ValueError):
-            return {}
+        for path in self._versions(folder_name(step)):
+            with suppress(OSError, ValueError):
+                return read_manifest(path, files=False)
+        return {}
 
     def _sweep(self, *patterns: str) -> None:
         for pattern in patterns:

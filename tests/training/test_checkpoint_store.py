@@ -1,5 +1,8 @@
 import os
+import shutil
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +144,94 @@ def test_the_hours_that_one_is_kept_for_are_those_of_the_run(
     day[0] += 3 * 86400
     two.save(content(9))
     assert two.steps() == [1, 4, 7, 9]
+
+
+class Killed(BaseException):
+    """What ends a process: nothing is done behind it."""
+
+
+class Fuse:
+    """Lets the n-th change of the disk, and all behind it, not happen."""
+
+    CHANGES = ("rename", "replace", "mkdir", "unlink", "rmdir", "fsync")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = 10**9
+        for name in self.CHANGES:
+            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
+
+    def wrap(self, change: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+            return change(*args, **kwargs)
+
+        return call
+
+
+# What is there, and what is saved then; True stands for the end of the run.
+STORIES = {
+    "first": ([], (1, False)),
+    "next": ([(1, False)], (2, False)),
+    "same step": ([(1, False)], (1, False)),
+    "end": ([(1, False)], (1, True)),
+    "another end": ([(1, True)], (2, True)),
+    "needed": ([(1, False), (2, False)], (2, False)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("story", STORIES)
+def test_killed_at_any_change_a_whole_checkpoint_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: str
+) -> None:
+    before, (step, final) = STORIES[story]
+    with monkeypatch.context() as patch:
+        fuse = Fuse(patch)
+        for point in range(100):
+            store = CheckpointStore(tmp_path / str(point), keep=1)
+            for earlier, end in before:
+                store.save(content(earlier), final=end)
+            names(store) if before else None
+            fuse.left = point
+            with suppress(Killed):
+                store.save(content(step), final=final)
+            if store._removal is not None:
+                store._removal.join()
+            done, fuse.left = fuse.left >= 0, 10**9
+
+            found = newest(CheckpointStore(store.folder))
+            assert found in {step, *(earlier for earlier, _ in before[-1:] or [(None, False)])}
+            # The process that goes on saves the same step again, and all is tidy.
+            again = CheckpointStore(store.folder, keep=1)
+            again.save(content(step), final=final)
+            assert newest(again) == step
+            assert not [name for name in names(again) if "." in name]
+            if done:
+                break
+    assert point > 10
+
+
+def test_what_was_just_saved_stays_below_a_damaged_one(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=1)
+    store.save(content(9))
+    (tmp_path / "step-00000009" / "manifest.json").write_text("{")
+    store.save(content(7))
+    with pytest.warns(UserWarning, match="damaged checkpoint was skipped"):
+        assert newest(store) == 7
+
+
+def test_the_version_that_is_whole_is_read(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.save(content(1))
+    shutil.copytree(tmp_path / "step-00000001", tmp_path / "step-00000001.1")
+    assert store.steps() == [1]
+    assert [checkpoint.path.name for checkpoint in store.candidates()] == [
+        "step-00000001.1",
+        "step-00000001",
+    ]
+    (tmp_path / "step-00000001.1" / "manifest.json").unlink()
+    assert store.at(1).path.name == "step-00000001"
+    store.save(content(1))
+    assert names(store) == ["latest", "step-00000001"]
