@@ -78,10 +78,39 @@ class PrunedOwn(LayersByEitherName):
             )
         return model
 
+    def _run_through_graph(self, inputs: Any, operation_fn: Any, call_fn: Any = None) -> Any:
+        # Keras calls a graph so, and clones it so, by other layers in the places of its own.
+        return super()._run_through_graph(inputs, _with_pruning(self, operation_fn), call_fn)
+
     def __reduce__(self) -> Any:
         function, arguments = super().__reduce__()
         # The same function of a class that can be imported.
         return getattr(keras.Model, function.__name__), arguments
+
+
+def _with_pruning(model: keras.Model, operation_of: Any) -> Any:
+    """Return what gives a layer's clone, pruned as the layer is."""
+    wrappers = {id(wrapper.layer): wrapper for wrapper in surgery.beside(model)}
+    clones: dict[int, PruneLowMagnitude] = {}
+
+    def operation(layer: Any) -> Any:
+        new = operation_of(layer)
+        if new is layer or not isinstance(new, keras.layers.Layer):
+            return new  # the layer is called, and no clone
+        if (wrapper := wrappers.get(id(layer))) is not None:
+            if id(new) not in clones:
+                config = wrapper.get_pruning_config() | {"name": wrapper.name, "layer": new}
+                clones[id(new)] = PruneLowMagnitude.from_config(config)
+            return clones[id(new)]
+        if any(id(inside) in wrappers for inside in layer._flatten_layers()):
+            warnings.warn(
+                f"{_describe(layer)} is cloned without its pruning, which {_describe(model)} "
+                "holds. Prune the clone.",
+                stacklevel=2,
+            )
+        return new
+
+    return operation
 
 
 def pruned_class(held: Any) -> type:

@@ -14,6 +14,7 @@ from sparse import HALF, check_sparse, in_new_process, train
 
 from pruneplug import (
     ByName,
+    ConstantSparsity,
     GlobalAllocation,
     PolynomialDecay,
     PruneLowMagnitude,
@@ -271,3 +272,33 @@ def test_a_layer_may_be_wrapped_around_one_that_is_there() -> None:
     config = wrapper.get_config()
     assert PruneLowMagnitude.from_config({**config, "layer": layer}).layer is layer
     assert PruneLowMagnitude.from_config(config).layer is not layer
+
+
+class Given(keras.Model):
+    """Builds its graph itself, from its own arguments."""
+
+    def __init__(self, held: Callable[[], keras.layers.Layer]):
+        inputs = keras.Input((8,))
+        super().__init__(inputs, L.Dense(2)(held()(inputs)))
+
+
+def test_a_graph_of_a_class_with_a_constructor_of_its_own_is_cloned_pruned() -> None:
+    model = prune_low_magnitude(Given(lambda: L.Dense(8)), HALF)
+    clone = keras.models.clone_model(model)
+    names = [layer.layer.name for layer in pruned_layers(clone)]
+    assert names == [layer.layer.name for layer in pruned_layers(model)]
+    assert model(X).shape == clone(X).shape
+    train(clone)
+    check_sparse(clone)
+    masks = [mask for layer in pruned_layers(model) for _, mask, _ in layer.pruning_vars]
+    assert np.all([np.all(mask) for mask in masks])
+
+
+def test_a_clone_that_is_less_pruned_is_said() -> None:
+    def held() -> keras.layers.Layer:
+        return keras.Sequential([L.Dense(8)], name="inside")
+
+    model = prune_low_magnitude(Given(held), ConstantSparsity(0.5, 1))
+    with pytest.warns(UserWarning, match="'inside' .* is cloned without its pruning"):
+        clone = keras.models.clone_model(model)
+    assert len(pruned_layers(clone)) == 1

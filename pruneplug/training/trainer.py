@@ -236,7 +236,7 @@ class Trainer:
         names = loop.trace()
         if self._store is not None:
             warn_of_draws(loop.functions())
-        check_schedules(pruner.schedules, pruner.step, plan.total_steps)
+        check_schedules(pruner, plan.total_steps)
         validated = evaluation(model, validation, "validation data", self.batch_size, callbacks)
         monitor = metric_name(model, self.monitor)
         measured = None if validated is None else validated.names
