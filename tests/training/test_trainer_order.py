@@ -61,14 +61,15 @@ class Cut(keras.callbacks.Callback):
     def __init__(self, epoch: int = -1, evaluated: int = 10**6) -> None:
         super().__init__()
         self._epoch = epoch
-        self._left = iter(range(evaluated - 1))  # no plain data, so not part of its saved state
+        left = iter(range(evaluated - 1))
+        self._is_last = lambda: next(left, None) is None  # a function is not part of the state
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch == self._epoch:
             raise Killed
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        if next(self._left, None) is None:
+        if self._is_last():
             signal.raise_signal(signal.SIGTERM)
 
 
