@@ -1,6 +1,7 @@
 """What makes a run the run it is: what must be the same when it is resumed."""
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,9 @@ from pruneplug.masked import MaskedLayer
 from pruneplug.serialization import describe_schedule
 from pruneplug.training.session import Session
 from pruneplug.wrapper import PruneLowMagnitude
+
+# Items of a list that are written down one by one.
+_LONG = 100
 
 
 def identity(session: Session, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,12 +99,18 @@ def _described(value: Any) -> Any:
         code = value.get("class_name") == "__lambda__"  # it holds line numbers
         return "a lambda" if code else {str(k): _described(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_described(item) for item in value]
+        items = [_described(item) for item in value]
+        # A vocabulary, say, which every checkpoint would hold again.
+        return items if len(items) <= _LONG else f"{len(items)} items, {_checksum(items)}"
     if isinstance(value, keras.losses.Loss):
         return f"{type(value).__name__} {_in_a_line(_described(_unnamed(value.get_config())))}"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return getattr(value, "__qualname__", type(value).__name__)
+
+
+def _checksum(items: list[Any]) -> str:
+    return f"{zlib.crc32(json.dumps(items).encode()):08x}"
 
 
 def _in_a_line(config: Mapping[str, Any]) -> str:

@@ -19,12 +19,12 @@ Y = np.arange(16) % 3
 
 @keras.saving.register_keras_serializable("test_identity")
 class Scale(keras.layers.Layer):
-    def __init__(self, factor: float = 1.0, **kwargs: Any):
+    def __init__(self, factor: Any = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.factor = factor
 
     def call(self, inputs: Any) -> Any:
-        return inputs * self.factor
+        return inputs * np.mean(self.factor)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
@@ -33,7 +33,7 @@ class Scale(keras.layers.Layer):
 def _model(
     rate: float = 0.5,
     activation: Any = "relu",
-    factor: float = 1.0,
+    factor: Any = 1.0,
     nested: type = keras.Sequential,
     initializer: str = "glorot_uniform",
 ) -> keras.Model:
@@ -82,6 +82,10 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"model": lambda: _model(rate=0.25)}, r"model\.Dropout 1\.rate: 0\.5 .*0\.25 now"),
         ({"model": lambda: _model(activation="tanh")}, r"Dense 1\.activation: relu .*tanh now"),
         ({"model": lambda: _model(factor=2.0)}, r"model\.Scale 1\.factor: 1\.0 .*2\.0 now"),
+        (
+            {"model": lambda: _model(activation="tanh", factor=[1.0] * 1000)},
+            r"model\.Scale 1\.factor: 1\.0 .*1000 items, \w{8} now",
+        ),
         ({"loss": _other_loss}, "loss: _loss in the checkpoint, _other_loss now"),
         ({"loss": keras.losses.SparseCategoricalCrossentropy()}, "loss: _loss .*, Sparse"),
         ({"y": (Y + 1) % 3}, r"data\.fingerprint: "),
