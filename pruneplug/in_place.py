@@ -78,9 +78,11 @@ class PrunedOwn(LayersByEitherName):
             )
         return model
 
-    def _run_through_graph(self, inputs: Any, operation_fn: Any, call_fn: Any = None) -> Any:
+    def _run_through_graph(self, inputs: Any, **how: Any) -> Any:
         # Keras calls a graph so, and clones it so, by other layers in the places of its own.
-        return super()._run_through_graph(inputs, _with_pruning(self, operation_fn), call_fn)
+        if "operation_fn" in how:
+            how["operation_fn"] = _with_pruning(self, how["operation_fn"])
+        return super()._run_through_graph(inputs, **how)
 
     def __reduce__(self) -> Any:
         function, arguments = super().__reduce__()
