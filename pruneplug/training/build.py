@@ -39,22 +39,23 @@ def build_state(model: keras.Model, feed: Feed) -> None:
     Raises:
         ValueError: If a loss is to be computed and the data has no targets.
     """
-    _check_targets(model, feed)
     strategy = model.distribute_strategy
+    batch = _local_batch(feed, strategy)
+    _check_targets(model, batch)
     alone = strategy.num_replicas_in_sync == 1
     # A model that is too unusual for Keras' symbolic build is built by tracing it.
     attempt = contextlib.suppress(Exception) if alone else contextlib.nullcontext()
     with strategy.scope(), attempt:
-        model._symbolic_build(data_batch=_local_batch(feed, strategy))
+        model._symbolic_build(data_batch=batch)
 
 
-def _check_targets(model: keras.Model, feed: Feed) -> None:
+def _check_targets(model: keras.Model, batch: Any) -> None:
     """Refuse what Keras would only say of a None that it finds while it traces."""
     as_keras_does = all(
         getattr(type(model), method) is getattr(keras.Model, method)
         for method in ("train_step", "compute_loss")
     )
-    _, targets, _ = keras.utils.unpack_x_y_sample_weight(batch_spec(feed, model))
+    _, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
     if as_keras_does and getattr(model, "loss", None) is not None and targets is None:
         raise ValueError(
             f"training data must hold targets for loss={model.loss!r}; got inputs alone. Pass "

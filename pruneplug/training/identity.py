@@ -85,25 +85,40 @@ def _layer_config(layer: keras.layers.Layer) -> dict[str, Any]:
         config = layer.get_config()
     except (NotImplementedError, TypeError, ValueError):
         return {}  # a layer of the user's own that cannot be saved either
-    # Initial values have no effect on a run that goes on.
+    if type(layer).__module__.startswith("keras."):
+        config.pop("seed", None)  # Keras may draw it, and saves what its generators draw next
+    return _described_config(config)
+
+
+def _described_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out names, which Keras numbers within a process, and initial values.
+
+    Those have no effect on a run that goes on.
+    """
+    found = {str(key): value for key, value in config.items()}
     return {
-        key: _described(value)
-        for key, value in config.items()
+        key: _described(_policy(value) if key == "dtype" else value)
+        for key, value in found.items()
         if key != "name" and not key.endswith("_initializer")
     }
+
+
+def _policy(dtype: Any) -> Any:
+    """Return the name of a dtype policy, which is all that there is to it."""
+    return dtype["config"].get("name") if isinstance(dtype, Mapping) else dtype
 
 
 def _described(value: Any) -> Any:
     """Return a value of a configuration or a loss, fit for JSON and the same in every process."""
     if isinstance(value, Mapping):
         code = value.get("class_name") == "__lambda__"  # it holds line numbers
-        return "a lambda" if code else {str(k): _described(v) for k, v in value.items()}
+        return "a lambda" if code else _described_config(value)
     if isinstance(value, list | tuple):
         items = [_described(item) for item in value]
         # A vocabulary, say, which every checkpoint would hold again.
         return items if len(items) <= _LONG else f"{len(items)} items, {_checksum(items)}"
     if isinstance(value, keras.losses.Loss):
-        return f"{type(value).__name__} {_in_a_line(_described(_unnamed(value.get_config())))}"
+        return f"{type(value).__name__} {_in_a_line(_described(value.get_config()))}"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return getattr(value, "__qualname__", type(value).__name__)

@@ -60,6 +60,9 @@ class Keeper:
         self._identity = identity
         self._alarm = alarm
         self._force = force
+        model = session.model
+        own = [*model.variables, *model.metrics_variables]
+        self._replicas = Replicas(model.distribute_strategy, own)
         self._last: tuple[Path, int] | None = None
         self._saved: tuple[int, int, int] | None = None
         self._best_at: int | None = None
@@ -128,7 +131,7 @@ class Keeper:
             name: view_variables(variables)
             for name, variables in state_variables(session.model).items()
         }
-        sections["replicas"] = list(_replicas(session).read())
+        sections["replicas"] = list(self._replicas.read())
         sections["callbacks"] = arrays
         needs = []
         if best.step is not None and outcome is None:
@@ -179,7 +182,7 @@ class Keeper:
         if session.validation is not None:
             session.validation.restore(facts["epoch"], facts["evaluated"])
         restore_variables(session.model, sections, self._force)
-        _replicas(session).write(sections.get("replicas", []))
+        self._replicas.write(sections.get("replicas", []))
         self._callbacks.restore(facts["callbacks"], [a for _, a in sections["callbacks"]])
         session.logs, session.trained = dict(facts["logs"]), facts["trained"]
         session.model.stop_training = facts["stopped"]
@@ -226,12 +229,6 @@ def _restore_best(checkpoint: Checkpoint, session: Session) -> None:
         warnings.warn(f"The best model so far is lost: {error}.", stacklevel=2)
         return
     session.best.restore(state, [array for _, array in weights])
-
-
-def _replicas(session: Session) -> Replicas:
-    model = session.model
-    variables = [*model.variables, *model.metrics_variables]
-    return Replicas(model.distribute_strategy, variables)
 
 
 def _nothing(folder: Path) -> None:

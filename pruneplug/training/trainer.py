@@ -137,6 +137,7 @@ class Trainer:
         }
         check_compile(model, self._compile)
         self._callbacks = tuple(callbacks)
+        self._workers = Workers(model.distribute_strategy)
         chief = is_chief(model.distribute_strategy)
         self._tracker = (chief and tracker) or NullTracker()
         self._store = (
@@ -196,7 +197,9 @@ class Trainer:
         stop = StopSignals()
         session = self._prepare(feed, validation, stop)
         loan.begin(session.model)
-        own = identity(session, self.seed, settings)
+        # To tell it takes a look at all data.
+        needed = self._store is not None or checkpoint is not None
+        own = identity(session, self.seed, settings) if needed else {}
         if checkpoint is not None:
             differs = check_identity(checkpoint, own, self.epochs, self.force_resume)
             differs |= check_variables(session.model, checkpoint.sections, self.force_resume)
@@ -208,7 +211,7 @@ class Trainer:
         with rows_kept(session.callbacks.callbacks, checkpoint):
             session.callbacks.on_train_begin()
         callbacks = CallbackState(session.callbacks.callbacks)
-        alarm = self._saving.alarm(Workers(self.model.distribute_strategy).of_chief)
+        alarm = self._saving.alarm(self._workers.of_chief)
         keeper = Keeper(self._store, session, callbacks, own, alarm, self.force_resume)
         if checkpoint is not None:
             keeper.restore(checkpoint, anew=differs)
@@ -253,5 +256,5 @@ class Trainer:
             stop.check,
             Best(monitor, better),
             self._progress,
-            Pace(agree=Workers(self.model.distribute_strategy).of_chief),
+            Pace(agree=self._workers.of_chief),
         )

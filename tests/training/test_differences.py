@@ -78,3 +78,10 @@ def test_each_has_a_line_of_its_own() -> None:
         "sparsity: 0.9 in the checkpoint, 0.8 now",
         "trainer.batch_size: 32 in the checkpoint, 64 now",
     ]
+
+
+def test_of_many_differences_the_first_are_shown_and_the_others_counted() -> None:
+    lines = as_lines({f"setting_{i}": (i, -i) for i in range(23)}).splitlines()
+    assert lines[1] == "- setting_0: 0 in the checkpoint, 0 now"
+    assert lines[-2:] == ["- setting_19: 19 in the checkpoint, -19 now", "- and 3 more"]
+    assert "more" not in as_lines({f"setting_{i}": (i, -i) for i in range(20)})

@@ -106,6 +106,26 @@ def test_the_same_run_goes_on_whatever_does_not_matter(begun: Path) -> None:
     assert _train(begun, 2, **same).history["loss"][1:]
 
 
+def _with_layers_inside() -> keras.Model:
+    cropped = [keras.layers.RandomCrop(3, 3), keras.layers.Reshape((3, 3))]
+    recurrent = keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True))
+    each = keras.layers.TimeDistributed(keras.layers.Dense(2))
+    head = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+    inputs = keras.Input((4,)), keras.layers.Reshape((2, 2, 1)), keras.layers.UpSampling2D(2)
+    return keras.Sequential([*inputs, *cropped, recurrent, each, *head])
+
+
+def test_what_keras_numbers_and_draws_anew_is_no_difference(tmp_path: Path) -> None:
+    # Names of layers inside of others, and seeds that layers have drawn for themselves.
+    _train(tmp_path, 1, model=_with_layers_inside)
+    assert len(_train(tmp_path, 2, model=_with_layers_inside).history["loss"]) == 2
+
+
+def test_without_checkpoints_the_data_is_not_looked_through(monkeypatch: Any) -> None:
+    monkeypatch.setattr(ArrayFeed, "describe", None)
+    Trainer(_model(), ConstantSparsity(0.5, 1), epochs=1).fit((X, Y))
+
+
 def test_what_an_older_checkpoint_does_not_know_is_not_compared() -> None:
     own = {"seed": 1, "model": {}, "data": {"batch_size": 8, "fingerprint": "1"}}
     assert as_known(own, {"seed": 2, "data": {"batch_size": 4}}) == {
