@@ -51,8 +51,9 @@ def build_state(model: keras.Model, feed: Feed) -> None:
 
 def _check_targets(model: keras.Model, batch: Any) -> None:
     """Refuse what Keras would only say of a None that it finds while it traces."""
+    kind = surgery.dense_class(type(model))
     as_keras_does = all(
-        getattr(type(model), method) is getattr(keras.Model, method)
+        getattr(kind, method) is getattr(keras.Model, method)
         for method in ("train_step", "compute_loss")
     )
     _, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)

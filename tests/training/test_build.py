@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pruneplug import ConstantSparsity, Trainer
 from pruneplug.training.build import build_state
 from pruneplug.training.dataset_feed import DatasetFeed
 from pruneplug.training.feed import evaluation_feed
@@ -51,3 +52,9 @@ def test_a_model_may_compute_its_own_loss_without_targets() -> None:
     feed = evaluation_feed((np.zeros((6, 4)),), "data", 2, model.distribute_strategy)
     build_state(model, feed)
     assert model.built
+
+
+def test_the_trainer_refuses_it_in_these_words() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="must hold targets for loss='mse'"):
+        Trainer(model, ConstantSparsity(0.5, 1), loss="mse").fit((np.zeros((6, 4)),))
