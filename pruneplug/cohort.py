@@ -236,3 +236,18 @@ def cohorts(layers: Iterable[tuple[str, PruneLowMagnitude]]) -> list[Cohort]:
             for own, of_weight, update in pruned
         ]
     return found
+
+
+def regrouped(
+    before: list[Cohort], layers: Sequence[tuple[str, PruneLowMagnitude]]
+) -> list[Cohort]:
+    """Group layers that may have been grouped before.
+
+    If they are the same their plans stay: the last step may have left the weights dense, and owe an
+    update. Only which step does so next is to be told to the model again.
+    """
+    if {id(layer) for _, layer in layers} != {id(x) for c in before for x in c.layers}:
+        return cohorts(layers)
+    for cohort in before:
+        cohort.dense_step = _UNKNOWN
+    return before

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug import optimizers, shortfall, variables
-from pruneplug.cohort import Cohort, PrunedWeight, cohorts
+from pruneplug.cohort import Cohort, PrunedWeight, regrouped
 from pruneplug.constraint import UNSEEN, StepCounter, warn_of_unseen
 from pruneplug.schedules import PruningSchedule
 from pruneplug.sparsity import PruningEvent, WeightSparsity
@@ -55,6 +55,7 @@ class Pruner:
         self._stride = 1
         self._rate = 1
         self._last_rate: int | None = None
+        self._cohorts: list[Cohort] = []
         self._look()
         self.step = self._last = max(self._counted(), 0)
 
@@ -92,6 +93,7 @@ class Pruner:
             The update of what stands behind: when training begins, the one due at step 1.
         """
         self._stride, self._rate, self._last_rate = stride, 1, None
+        self._cohorts = []
         self._look()
         warn_of_unseen(self._counters)
         self.arm()
@@ -153,8 +155,7 @@ class Pruner:
         """Bring masks and weights up to date, and warn of what is not as it was asked for."""
         self._look()
         warn_of_unseen(self._counters)
-        counted = self._counted()
-        self.step = max(counted, 0)
+        self.step = max(counted := self._counted(), 0)
         if counted >= 0 or self._is_at_work:  # else the model was never trained
             self._update(thorough=True)
         for layer in self.layers:
@@ -201,9 +202,10 @@ class Pruner:
 
     def _look(self) -> None:
         """See which weights there are: layers may have been built, frozen or thawed."""
-        self._cohorts = cohorts([named for named in self._named if named[1].pruning_vars])
+        built = [named for named in self._named if named[1].pruning_vars]
+        self._cohorts = regrouped(self._cohorts, built)
         self._trains = self._trainable()
-        self._counters = [layer.step_counter for layer in self.layers if layer.pruning_vars]
+        self._counters = [layer.step_counter for _, layer in built]
         for counter in self._counters:
             counter.step.was_set = False
         self._clock = next(iter(self._counters), None)
@@ -233,9 +235,8 @@ class Pruner:
     def _may_wait(self, steps: int) -> bool:
         """Return whether nothing is due and the model was looked at not long ago."""
         self._patience -= 1
-        if self._patience < 0 or optimizers.may_skip(self._optimizer):
-            return False
-        return all(self._last + steps < c.at for c in self._cohorts)
+        waits = self._patience >= 0 and not optimizers.may_skip(self._optimizer)
+        return waits and all(self._last + steps < c.at for c in self._cohorts)
 
     def _taken(self, count: int | None) -> int:
         """Return how many steps were taken since the last call."""
@@ -292,8 +293,8 @@ class Pruner:
         return partial(optimizers.last_write, optimizers.innermost(self._optimizer), self.step)
 
     def _mask_averages(self) -> None:
-        optimizer = optimizers.innermost(self._optimizer)
-        averages = optimizers.moving_averages(optimizer, self._model.trainable_variables)
+        own = optimizers.innermost(self._optimizer)
+        averages = optimizers.moving_averages(own, self._model.trainable_variables)
         for layer in self.layers:
             for weight, *_ in layer.pruning_vars:
                 weight.constraint.average = averages.get(id(weight))

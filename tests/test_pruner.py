@@ -495,3 +495,21 @@ def _take(loop: Loop, pruner: Pruner, steps: int) -> None:
     for _ in range(steps):
         loop.step()
         pruner.advance()
+
+
+def test_a_step_left_dense_gets_its_update_though_a_state_was_loaded_before_it() -> None:
+    model = _model(ConstantSparsity(0.5, 1, frequency=3))
+    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), "mse")
+    x, y = np.ones((2, 4), np.float32), np.zeros((2, 2), np.float32)
+    pruner = Pruner(model)
+    pruner.start()
+    for _ in range(8):
+        model.train_on_batch(x, y)
+        pruner.advance()
+    # Ahead of the optimizer, which changes weights at the next step.
+    model.layers[0].pruning_step.assign(12)
+    pruner.catch_up()
+    for _ in range(6):
+        model.train_on_batch(x, y)
+        pruner.advance()
+        assert not np.any(_kernel(model)[_mask(model) == 0])
