@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pruneplug.train import main
+from pruneplug.command.main import main
 
 LOGGING = "hydra._internal.logging_config.configure_logging"
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from pruneplug import ConstantSparsity, UpdatePruningStep
-from pruneplug.wrapper import pruned_layers
+from pruneplug.pruning.wrapper import pruned_layers
 
 HALF = ConstantSparsity(0.5, begin_step=1, frequency=1)
 

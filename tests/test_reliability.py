@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 def test_five_killed_runs_end_with_the_same_bits(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-PACKAGE = Path(__file__).parents[1] / "pruneplug"
+PACKAGE = ROOT / "pruneplug"
 LONGEST_FUNCTION = 40
 LARGEST_FILE = 300
 

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> Non
 def test_nothing_comes_from_the_checkout(installed: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     code = (
-        "import pruneplug, pruneplug.train, pruneplug.settings as s\n"
+        "import pruneplug, pruneplug.train, pruneplug.command.settings as s\n"
         "print(pruneplug.__file__, s.config_folder(), pruneplug.train.__file__, sep='\\n')"
     )
     done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from pruneplug.models import mlp
+from pruneplug.command.models import mlp
 
 if __name__ == "__main__":
     model = mlp.build((8, 8), 10)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruneplug import builders
-from pruneplug.train import main
+from pruneplug.command import builders
+from pruneplug.command.main import main
 
 _build_loss = builders.build_loss
 
 
 def _announce_first_step(model: Any) -> Any:
     # Imported once a model is there, and not before: when TensorFlow comes is the command's choice.
-    from pruneplug.training.loop import StepLoop
+    from pruneplug.training.steps.loop import StepLoop
 
     run = StepLoop.run
 

@@ -11,10 +11,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 import pruneplug
-from pruneplug.training.build import build_state
-from pruneplug.training.compilation import choose
-from pruneplug.training.feed import train_feed
-from pruneplug.training.loop import StepLoop
+from pruneplug.training.feeds.base import train_feed
+from pruneplug.training.model.build import build_state
+from pruneplug.training.steps.compilation import choose
+from pruneplug.training.steps.loop import StepLoop
 
 from .networks import BATCH, batches_for
 

@@ -13,9 +13,9 @@ from pruneplug import (
     prune_low_magnitude,
     strip_pruning,
 )
-from pruneplug.builders import make_schedule
-from pruneplug.data import digits
-from pruneplug.settings import read_group
+from pruneplug.command.builders import make_schedule
+from pruneplug.command.data import digits
+from pruneplug.command.settings import read_group
 from pruneplug.tracking import Journal
 from pruneplug.tracking.mlflow import MlflowTracker
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from experiments.reliability import configurations
 from experiments.reliability.phases import PhaseByte
-from pruneplug import job, train
+from pruneplug.command import job
+from pruneplug.command import main as train
 from pruneplug.training import trainer
-from pruneplug.training.checkpoint_store import CheckpointStore
-from pruneplug.training.evaluation import Evaluation
+from pruneplug.training.checkpoints.store import CheckpointStore
 from pruneplug.training.session import Session
+from pruneplug.training.steps.evaluation import Evaluation
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pruneplug.tracking.journal import last_run, values
-from pruneplug.training.checkpoint import Checkpoint, read_checkpoint
+from pruneplug.training.checkpoints.checkpoint import Checkpoint, read_checkpoint
 
 
 def differences(one: Path, other: Path) -> list[str]:

@@ -17,9 +17,9 @@ def load() -> None:
     import matplotlib.figure
     import tensorflow
 
+    import pruneplug.command.job
     import pruneplug.data
     import pruneplug.export
-    import pruneplug.job
     import pruneplug.models
     import pruneplug.tracking.mlflow
     import pruneplug.train
@@ -63,7 +63,7 @@ def run(
 
 def _command(folder: Path, settings: Sequence[str], output: Path, layer: Layer) -> None:
     """Become the command; does not return."""
-    from pruneplug import train
+    from pruneplug.command import main as train
 
     code = 70
     try:

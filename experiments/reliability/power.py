@@ -23,7 +23,7 @@ from pathlib import Path
 from experiments.reliability.compare import differences
 from experiments.reliability.runs import ROOT
 from pruneplug.tracking import Journal
-from pruneplug.training.checkpoint import read_checkpoint
+from pruneplug.training.checkpoints.checkpoint import read_checkpoint
 
 SETTINGS = (
     "data=digits", "data.validation=0.4", "model=mlp", "model.hidden=[32]", "model.dropout=0.3",

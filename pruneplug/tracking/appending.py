@@ -5,7 +5,7 @@ import os
 import weakref
 from pathlib import Path
 
-from pruneplug.files import sync, write_bytes
+from pruneplug.process.files import sync, write_bytes
 
 _logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pruneplug.files import write_json
+from pruneplug.process.files import write_json
 
 _TAIL = 256
 

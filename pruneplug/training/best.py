@@ -1,13 +1,16 @@
-"""The best model among those that have reached their target sparsity."""
+"""The best model among those that have reached their target sparsity, and by which metric."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pruneplug.training.records import Array
+import keras
+
+from pruneplug.training.checkpoints.arrays import Array
 
 Direction = Literal["min", "max"]
+Mode = Literal["auto", "min", "max"]
 
 
 @dataclass
@@ -55,3 +58,65 @@ class Best:
     def _better(self, value: float) -> bool:
         best = self.logs[self.monitor]
         return value > best if self.direction == "max" else value < best
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a direction that is none.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(f"mode must be 'auto', 'min' or 'max'; got mode={mode!r}.")
+
+
+def direction(
+    model: keras.Model, monitor: str, mode: Mode, train: Set[str], validation: Set[str] | None
+) -> Direction:
+    """Return whether a metric is better when it is lower or higher, as Keras' callbacks find out.
+
+    Args:
+        model: Compiled, with its metrics built.
+        monitor: The metric's name in the logs.
+        mode: "auto" asks the metric.
+        train: Names of the metrics of training.
+        validation: Names of those of the validation; None without one.
+
+    Raises:
+        ValueError: If no epoch will have the metric, or nothing tells its direction.
+    """
+    if validation is None and monitor.startswith("val_"):
+        return "min"  # without validation there is no best model, only a last one
+    names = {*train, *(f"val_{name}" for name in validation or ())}
+    if names and monitor not in names:
+        raise ValueError(f"monitor must be one of {sorted(names)}; got monitor={monitor!r}.")
+    if mode != "auto":
+        return mode
+    return _ask(model, monitor)
+
+
+def _ask(model: keras.Model, monitor: str) -> Direction:
+    name = monitor.removeprefix("val_")
+    known = dict(_directions(model))
+    if name not in known:
+        raise ValueError(
+            f"mode must be 'min' or 'max' for a metric that does not say which is better; got "
+            f"monitor={monitor!r} and mode='auto'. Keras knows it of {sorted(known)}."
+        )
+    return known[name]
+
+
+def _directions(model: keras.Model) -> Iterator[tuple[str, Direction]]:
+    """Yield the metrics that have a direction, by their names in the logs."""
+    yield "loss", "min"
+    compiled = [(metric.name, metric) for metric in model.metrics]
+    if (losses := model._compile_loss) is not None:
+        yield from ((metric.name, "min") for metric in losses.metrics)
+    if (metrics := model._compile_metrics) is not None and metrics.built:
+        # Named by output and numbered, in the order of the metrics.
+        compiled += zip(metrics.result(), metrics.metrics, strict=True)
+    for name, metric in compiled:
+        # Keras' own callbacks read it, and metrics of one's own may set it.
+        said = getattr(metric, "_direction", None)
+        if said is not None:
+            yield name, "max" if said == "up" else "min"

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.training.state import view_variables
+from pruneplug.training.checkpoints.variables import view_variables
 
 # TensorFlow names the operation that failed; this one brings the next element of a data set.
 _FETCH = "IteratorGetNext"

@@ -8,14 +8,16 @@ from typing import Any
 
 import keras
 
-from pruneplug.callbacks import UpdatePruningStep
-from pruneplug.naming import rename_monitors
-from pruneplug.prune import prune_low_magnitude
-from pruneplug.schedules import PruningSchedule
-from pruneplug.training.averages import swaps_averages
-from pruneplug.training.evaluation import Evaluation
-from pruneplug.training.feed import Data, evaluation_feed
-from pruneplug.wrapper import pruned_layers
+from pruneplug.pruning.callbacks import UpdatePruningStep
+from pruneplug.pruning.naming import rename_monitors
+from pruneplug.pruning.prune import prune_low_magnitude
+from pruneplug.pruning.pruner import Pruner
+from pruneplug.pruning.schedules import PruningSchedule
+from pruneplug.pruning.schedules.plan import computes_steps, never_fires
+from pruneplug.pruning.wrapper import pruned_layers
+from pruneplug.training.feeds.base import Data, evaluation_feed
+from pruneplug.training.model.averages import swaps_averages
+from pruneplug.training.steps.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,20 @@ def evaluation(
         return None
     feed = evaluation_feed(data, name, batch_size, model.distribute_strategy)
     return Evaluation(model, feed, callbacks)
+
+
+def check_schedules(pruner: Pruner, steps: int) -> None:
+    """Refuse a schedule that can never fire, and warn of one that is only partly used.
+
+    Args:
+        pruner: Of the model, which may have been trained before.
+        steps: Optimizer steps planned.
+
+    Raises:
+        ValueError: If a schedule has no update within them.
+    """
+    # To ask another schedule about every step may take long: it is looked at when training ends.
+    for schedule in filter(computes_steps, pruner.schedules):
+        if (message := never_fires(schedule, pruner.step, steps)) is not None:
+            raise ValueError(message)
+    pruner.warn_of_plan(pruner.step, steps)

@@ -7,20 +7,20 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruner import Pruner
-from pruneplug.sparsity import PruningEvent, total_sparsity
-from pruneplug.training.averages import averaged, swaps_averages
+from pruneplug.pruning.pruner import Pruner
+from pruneplug.pruning.sparsity import PruningEvent, total_sparsity
 from pruneplug.training.best import Best
-from pruneplug.training.callback_hooks import wants_batches
-from pruneplug.training.evaluation import Evaluation
-from pruneplug.training.events import Plan
+from pruneplug.training.checkpoints.variables import read_variables
 from pruneplug.training.faults import check_loss, failed_to_fetch
-from pruneplug.training.feed import Feed
-from pruneplug.training.log import MetricLog
-from pruneplug.training.loop import StepLoop
-from pruneplug.training.pace import Pace
+from pruneplug.training.feeds.base import Feed
+from pruneplug.training.metrics import MetricLog
+from pruneplug.training.model.averages import averaged, swaps_averages
 from pruneplug.training.progress import Progress, Standing, loss_of
-from pruneplug.training.state import read_variables
+from pruneplug.training.steps.callback_hooks import wants_batches
+from pruneplug.training.steps.evaluation import Evaluation
+from pruneplug.training.steps.events import Plan
+from pruneplug.training.steps.loop import StepLoop
+from pruneplug.training.steps.pace import Pace
 
 
 @dataclass

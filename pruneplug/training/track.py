@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.callbacks import standing
+from pruneplug.pruning.callbacks import standing
 from pruneplug.tracking.base import Param, Tracker
 
 

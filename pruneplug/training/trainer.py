@@ -7,40 +7,36 @@ from typing import Any, Literal
 
 import keras
 
-from pruneplug.lock import sole_use
-from pruneplug.naming import metric_name
-from pruneplug.pruner import Pruner
-from pruneplug.schedules import PruningSchedule
-from pruneplug.signals import StopSignals
+from pruneplug.process.lock import sole_use
+from pruneplug.process.signals import StopSignals
+from pruneplug.pruning.naming import metric_name
+from pruneplug.pruning.pruner import Pruner
+from pruneplug.pruning.schedules import PruningSchedule
 from pruneplug.tracking.base import NullTracker, Tracker
-from pruneplug.training.best import Best
-from pruneplug.training.build import build_model, build_state
-from pruneplug.training.callback_state import CallbackState
+from pruneplug.training.best import Best, Mode, check_mode, direction
+from pruneplug.training.checkpoints.callbacks.state import CallbackState
+from pruneplug.training.checkpoints.csv_rows import rows_kept
+from pruneplug.training.checkpoints.identity import identity
+from pruneplug.training.checkpoints.randomness import seeded
+from pruneplug.training.checkpoints.resume import check_identity, check_rest, find_checkpoint
+from pruneplug.training.checkpoints.rules import Saving, check_count, check_seed
+from pruneplug.training.checkpoints.variables import check_variables
 from pruneplug.training.cluster import Workers, is_chief
-from pruneplug.training.compilation import choose
-from pruneplug.training.compiling import AUTO, check_compile, compile_model
-from pruneplug.training.csv_rows import rows_kept
-from pruneplug.training.draws import warn_of_draws
-from pruneplug.training.events import Plan
-from pruneplug.training.feed import Data, Feed, train_feed
-from pruneplug.training.guard import guarded
-from pruneplug.training.identity import identity
-from pruneplug.training.lending import Loan
-from pruneplug.training.log import MetricLog
-from pruneplug.training.loop import StepLoop
-from pruneplug.training.monitoring import Mode, check_mode, direction
-from pruneplug.training.outcome import finish, stored_result
-from pruneplug.training.pace import Pace
-from pruneplug.training.persistence import Keeper
-from pruneplug.training.preparation import Pruning, callback_list, evaluation
+from pruneplug.training.ending import TrainingResult, finish, guarded, stored_result
+from pruneplug.training.feeds.base import Data, Feed, train_feed
+from pruneplug.training.feeds.draws import warn_of_draws
+from pruneplug.training.keeper import Keeper
+from pruneplug.training.metrics import MetricLog
+from pruneplug.training.model.build import build_model, build_state
+from pruneplug.training.model.compiling import AUTO, check_compile, compile_model
+from pruneplug.training.model.lending import Loan
+from pruneplug.training.preparation import Pruning, callback_list, check_schedules, evaluation
 from pruneplug.training.progress import Progress
-from pruneplug.training.randomness import seeded
-from pruneplug.training.result import TrainingResult
-from pruneplug.training.resume import check_identity, check_rest, find_checkpoint
-from pruneplug.training.saving import Saving, check_count, check_seed
-from pruneplug.training.schedule_check import check_schedules
 from pruneplug.training.session import Session
-from pruneplug.training.state import check_variables
+from pruneplug.training.steps.compilation import choose
+from pruneplug.training.steps.events import Plan
+from pruneplug.training.steps.loop import StepLoop
+from pruneplug.training.steps.pace import Pace
 
 LOCK = ".training.lock"
 
@@ -199,7 +195,9 @@ class Trainer:
         loan.begin(session.model)
         # To tell it takes a look at all data.
         needed = self._store is not None or checkpoint is not None
-        own = identity(session, self.seed, settings) if needed else {}
+        held = None if session.validation is None else session.validation.feed
+        shared = (feed, held, self.seed, settings)
+        own = identity(session.model, session.pruner.layers, *shared) if needed else {}
         if checkpoint is not None:
             differs = check_identity(checkpoint, own, self.epochs, self.force_resume)
             differs |= check_variables(session.model, checkpoint.sections, self.force_resume)

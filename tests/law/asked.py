@@ -6,9 +6,9 @@ import keras
 
 from pruneplug import ConstantSparsity, OneShotSparsity, PolynomialDecay, PruneLowMagnitude
 from pruneplug import prune_low_magnitude as prune
-from pruneplug.allocation import ERKAllocation, GlobalAllocation, UniformAllocation
-from pruneplug.patterns import MByN
-from pruneplug.schedules import LinearSparsity, MultiStepSparsity, PruningSchedule
+from pruneplug.pruning.allocation import ERKAllocation, GlobalAllocation, UniformAllocation
+from pruneplug.pruning.patterns import MByN
+from pruneplug.pruning.schedules import LinearSparsity, MultiStepSparsity, PruningSchedule
 
 
 @keras.saving.register_keras_serializable("law")

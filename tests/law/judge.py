@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from pruneplug import PruneLowMagnitude
-from pruneplug.allocation import GlobalAllocation, Prunable, UniformAllocation
-from pruneplug.patterns import Block, MByN
-from pruneplug.schedules import OneShotSparsity, PruningSchedule
-from pruneplug.wrapper import pruned_layers
+from pruneplug.pruning.allocation import GlobalAllocation, Prunable, UniformAllocation
+from pruneplug.pruning.patterns import Block, MByN
+from pruneplug.pruning.schedules import OneShotSparsity, PruningSchedule
+from pruneplug.pruning.wrapper import pruned_layers
 
 # Steps that no engine saw are counted beyond this.
 SEEN = 2**40

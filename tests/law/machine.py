@@ -17,7 +17,7 @@ from law.between import HANDLES, SAVES, _set, _turn
 from law.user import User
 from law.ways import BATCH, WAYS
 
-from pruneplug.wrapper import pruned_layers
+from pruneplug.pruning.wrapper import pruned_layers
 
 FIT, BY_HAND = WAYS["fit"], WAYS["train_on_batch, Pruner"]
 

@@ -14,7 +14,7 @@ from law import asked, judge
 from law.ways import BATCHES, Gan, Given, Way, X, Y, sequential
 
 from pruneplug import strip_pruning
-from pruneplug.wrapper import PruneLowMagnitude, pruned_layers
+from pruneplug.pruning.wrapper import PruneLowMagnitude, pruned_layers
 
 
 class Watch(keras.callbacks.Callback):

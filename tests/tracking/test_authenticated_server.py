@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow_server import Server
 
-from pruneplug import sync
+from pruneplug.command import sync
 from pruneplug.tracking import Journal
 from pruneplug.tracking.journal import values
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from pruneplug import ConstantSparsity, PolynomialDecay, prune_low_magnitude
-from pruneplug.callbacks import UpdatePruningStep
+from pruneplug.pruning.callbacks import UpdatePruningStep
 from pruneplug.training import Trainer, TrainingResult
-from pruneplug.training.feed import train_feed
+from pruneplug.training.feeds.base import train_feed
 
 STEPS = 13  # in an epoch: 12 batches of 8 and a short one
 SCHEDULE = PolynomialDecay(0.0, 0.8, begin_step=2, end_step=30, frequency=4)

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 import pruneplug
-from pruneplug.training.build import build_state
-from pruneplug.training.loop import StepLoop
+from pruneplug.training.model.build import build_state
+from pruneplug.training.steps.loop import StepLoop
 
 from ..effort import Effort
 from ..figure import Curve, Results

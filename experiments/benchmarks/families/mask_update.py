@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl
 
 import pruneplug
-from pruneplug.masks import topk_mask
-from pruneplug.ranking import kept_count
+from pruneplug.pruning.masks import topk_mask
+from pruneplug.pruning.ranking import kept_count
 
 from ..effort import Effort
 from ..figure import Figure, Results, Target

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 import pruneplug
-from pruneplug.data import digits
-from pruneplug.models import mlp
-from pruneplug.training.array_feed import ArrayFeed
+from pruneplug.command.data import digits
+from pruneplug.command.models import mlp
+from pruneplug.training.feeds.arrays import ArrayFeed
 
 from ..effort import Effort
 from ..figure import Figure, Results, Target

@@ -1,0 +1,1 @@
+"""The command: settings, data and networks, one run or a sweep, and the comparison of runs."""

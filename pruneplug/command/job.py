@@ -1,0 +1,299 @@
+"""One run, from settings to a folder of results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from pruneplug.command import builders
+from pruneplug.command.console import print_report
+from pruneplug.command.importing import importing
+from pruneplug.command.outputs import CONFIG, write_outputs, write_summary
+from pruneplug.command.settings import Settings, flatten, to_yaml
+from pruneplug.command.settings.groups import MlflowSettings
+from pruneplug.process.files import write_text
+from pruneplug.process.lock import FolderInUseError, sole_use
+from pruneplug.pruning.backend import require_tensorflow
+from pruneplug.tracking import RunStatus, Tracker
+from pruneplug.tracking.locations import redact
+from pruneplug.tracking.system import SystemMeter
+
+if TYPE_CHECKING:
+    import keras
+
+    from pruneplug.command.data import Splits
+    from pruneplug.training import Trainer, TrainingResult
+
+LOCK = ".run.lock"
+MLFLOW_MODEL = "mlflow_model"
+_EXAMPLES = 2  # inputs that show what a served model takes
+
+
+class UsageError(Exception):
+    """The settings, or the files they name, cannot be trained with."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, and where.
+
+    Args:
+        settings: All settings.
+        folder: The run folder; it exists.
+        name: What MLflow calls the run.
+        tags: Free labels of the run.
+        parent: The journal of the sweep that it is a job of.
+    """
+
+    settings: Settings
+    folder: Path
+    name: str
+    tags: Mapping[str, str]
+    parent: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run came to.
+
+    Args:
+        target_reached: Whether every weight stands at the sparsity asked of it.
+        sparsity: Of all pruned weights together.
+        target: What the schedule ends at.
+    """
+
+    target_reached: bool
+    sparsity: float
+    target: float
+
+    def __str__(self) -> str:
+        return f"{self.sparsity:.4f} instead of {self.target:.4f}"
+
+
+@dataclass
+class _Record:
+    """The traces of a run outside this process: none before its training begins."""
+
+    job: Job
+    tracker: Tracker
+    begun: bool = field(default=False, init=False)
+
+    def begin(self, logs: Any = None) -> None:
+        """Write down the settings and start the tracker, once; also called by Keras."""
+        if not self.begun:
+            self.begun = True
+            self.write_settings()
+            self.tracker.start(flatten(self.job.settings), self.job.tags)
+
+    def write_settings(self) -> None:
+        write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
+
+    def end(self, status: RunStatus) -> None:
+        """Tell the tracker how the run ended."""
+        if self.begun:
+            self.tracker.finish(status)
+
+
+def run(job: Job) -> Outcome:
+    """Train, prune, and write the results into the run folder.
+
+    Args:
+        job: What and where.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        UsageError: If the settings or files cannot be trained with; a new run folder is then empty.
+    """
+    with _alone(job.folder):
+        return _run(job)
+
+
+def _run(job: Job) -> Outcome:
+    with _refused(job.folder):
+        require_tensorflow()
+        splits = builders.build_data(job.settings)
+        planned = builders.planned_steps(job.settings, len(splits.train.y))
+        schedule = builders.build_schedule(job.settings, planned)
+        dense = _build_model(job.settings, splits)
+        pruned = builders.prune(job.settings, dense, schedule)
+        loss = builders.build_loss(dense)
+        tracker = builders.build_tracker(job.settings, job.folder, job.name, job.parent)
+        record = _Record(job, tracker)
+        epochs = builders.epochs(job.settings, len(splits.train.y))
+        trainer = _build_trainer(job, pruned, loss, epochs, record)
+    with _ending(record):
+        result = _fit(trainer, splits, record)
+        # Again, should somebody have removed the folder under way: the results make a new one.
+        record.write_settings()
+        summary = write_outputs(job.folder, result, dense, record.tracker)
+        _log_model(job, result.model, splits, record.tracker)
+        if job.settings.sensitivity.sparsities:
+            wrapped = builders.prune(job.settings, result.model, schedule)
+            _scan(job, wrapped, result.model, splits, record.tracker)
+    # A slow store gives the run's id only now.
+    summary = write_summary(job.folder, summary, record.tracker)
+    print_report(summary, result.report.skipped, job.folder, Console())
+    return Outcome(result.target_reached, result.report.total, schedule.target)
+
+
+def _log_model(job: Job, model: keras.Model, splits: Splits, tracker: Tracker) -> None:
+    """Write the stripped model for MLflow, and let it be sent like any other file."""
+    tracking, folder = job.settings.tracking, job.folder / MLFLOW_MODEL
+    if isinstance(tracking, MlflowSettings) and tracking.log_model:
+        from pruneplug.tracking.mlflow_model import save_model
+
+        if save_model(model, splits.validation.x[:_EXAMPLES], folder):
+            tracker.log_artifact(folder, "model")
+
+
+def _measure_system(
+    settings: Settings, model: keras.Model, tracker: Tracker
+) -> list[keras.callbacks.Callback]:
+    """Return the callback that records CPU and memory use, if it is wanted."""
+    import keras
+
+    if not (isinstance(settings.tracking, MlflowSettings) and settings.tracking.system_metrics):
+        return []
+    meter = SystemMeter()
+
+    def record(epoch: int, logs: Any = None) -> None:
+        tracker.log_metrics(meter.measure(), int(model.optimizer.iterations))
+
+    return [keras.callbacks.LambdaCallback(on_epoch_end=record)]
+
+
+def _scan(
+    job: Job, pruned: keras.Model, trained: keras.Model, splits: Splits, tracker: Tracker
+) -> None:
+    """Prune each weight alone, and say what it costs; the trained model ends as it was."""
+    from pruneplug.command.sensitivity import candidates, scan, write_scan
+    from pruneplug.command.sensitivity.scan import accuracy_on
+
+    wanted = job.settings.sensitivity
+    accuracy = accuracy_on(trained, *splits.validation)
+    result = scan(candidates(pruned), wanted.sparsities, accuracy)
+    for path in write_scan(result, wanted.tolerance, job.folder):
+        tracker.log_artifact(path)
+
+
+def _build_model(settings: Settings, splits: Splits) -> keras.Model:
+    with importing():
+        import keras
+        import tensorflow as tf
+
+    if settings.trainer.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+    # Else layer names count on from one job of a process to the next.
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(settings.seed)
+    return builders.build_model(settings, splits)
+
+
+def _build_trainer(
+    job: Job, pruned: keras.Model, loss: keras.losses.Loss, epochs: int, record: _Record
+) -> Trainer:
+    import keras
+
+    from pruneplug.training import Trainer
+
+    settings, rules = job.settings, job.settings.trainer
+    return Trainer(
+        pruned,
+        optimizer=builders.build_optimizer(settings),
+        loss=loss,
+        epochs=epochs,
+        batch_size=rules.batch_size,
+        seed=settings.seed,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_train_begin=record.begin),
+            *_measure_system(settings, pruned, record.tracker),
+        ],
+        tracker=record.tracker,
+        folder=job.folder,
+        checkpoint_every=rules.checkpoint_steps,
+        checkpoint_minutes=rules.checkpoint_minutes,
+        keep_checkpoints=rules.keep_checkpoints,
+        keep_minutes=rules.keep_minutes,
+        resume=rules.resume,
+        # TensorFlow's promise covers its own operations alone.
+        jit_compile=False if rules.deterministic else "auto",
+        force_resume=rules.force_resume,
+        settings=_decisive(settings),
+        progress=True,
+    )
+
+
+def _decisive(settings: Settings) -> dict[str, Any]:
+    """List the settings that a run and the one that resumes it must share: not where things lie."""
+    return {
+        name: value
+        for name, value in flatten(settings).items()
+        if not name.startswith(("trainer.", "tracking.", "sensitivity."))
+        and not name.endswith(".path")
+    }
+
+
+def _fit(trainer: Trainer, splits: Splits, record: _Record) -> TrainingResult:
+    """Train; what is refused before the first step, such as a foreign checkpoint, is a mistake."""
+    try:
+        result = trainer.fit(splits.train, splits.validation, splits.test)
+    except (ValueError, TypeError, OSError) as error:
+        if record.begun:
+            raise
+        raise UsageError(str(error)) from error
+    # A run that had ended before is not trained again, but its results are written again.
+    record.begin()
+    return result
+
+
+@contextmanager
+def _ending(record: _Record) -> Iterator[None]:
+    """Tell the record how what happens inside ends."""
+    status: RunStatus = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        record.end(status)
+
+
+@contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    """Turn mistakes in the input into `UsageError`, and leave a new run folder empty."""
+    new = not _content(folder)
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
+        with suppress(OSError):  # what cannot be cleared away changes no reason
+            for entry in _content(folder) if new else ():
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
+        raise UsageError(str(error)) from error
+
+
+def _content(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.name != LOCK]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of the folder: journal and results bear one writer only."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(sole_use(folder / LOCK))
+        except FolderInUseError as error:
+            raise UsageError(str(error)) from error
+        except OSError as error:
+            raise UsageError(f"hydra.run.dir must be writable: {error}.") from error
+        yield

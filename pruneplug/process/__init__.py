@@ -1,0 +1,1 @@
+"""What any program needs of the system below it: files, locks, signals."""

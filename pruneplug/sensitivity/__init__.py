@@ -1,7 +1,0 @@
-"""Which layers can be pruned most: each alone, in a model that is trained already."""
-
-from pruneplug.sensitivity.results import Cell, Sensitivity
-from pruneplug.sensitivity.scan import Candidate, candidates, scan
-from pruneplug.sensitivity.writing import write_scan
-
-__all__ = ["Candidate", "Cell", "Sensitivity", "candidates", "scan", "write_scan"]

@@ -1,0 +1,1 @@
+"""All that decides how a run goes on, on disk and back."""

@@ -1,0 +1,1 @@
+"""Where batches come from, and how to get back to one of them."""

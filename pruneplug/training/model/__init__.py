@@ -1,0 +1,1 @@
+"""The model that was given to be trained: prepared, lent, copied, and given back."""

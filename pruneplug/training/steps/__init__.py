@@ -1,0 +1,1 @@
+"""Compiled calls that run many steps, and where they stop."""
