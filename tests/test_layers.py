@@ -103,7 +103,12 @@ TABLE = {
     "command.terminal": _row("process.signals tracking.locations"),
     "command.data": _row(others="numpy keras sklearn"),
     "command.models": _row("command.data", "keras"),
-    "command.settings": _row("tracking.locations", "hydra omegaconf yaml"),
+    "command.flat": _row(),
+    "command.settings": _row(
+        "pruning.schedules pruning.patterns pruning.policies pruning.allocation tracking "
+        "command.data command.models command.flat",
+        "keras hydra omegaconf yaml",
+    ),
     "command.plugins": _row("command.settings", "hydra"),
     "command.pictures": _row("tracking.curves", "matplotlib"),
     "command.outputs": _row(
@@ -114,27 +119,31 @@ TABLE = {
     "command.sensitivity": _row(
         f"process.files {_core('ranking patterns weights')}", "numpy keras matplotlib yaml"
     ),
-    "command.comparison": _row("process.files tracking command.outputs", "matplotlib yaml"),
+    "command.comparison": _row(
+        "process.files tracking command.flat command.outputs", "matplotlib yaml"
+    ),
     "command.report": _row("command.comparison", "rich"),
-    "command.builders": _row(
-        "pruning tracking command.settings command.data command.models command.sensitivity "
-        "command.outputs",
+    "command.pruned": _row(
+        f"{_core('schedules allocation masks variables prune inspection')} command.settings "
+        "command.sensitivity",
         "keras",
     ),
+    "command.besides": _row("tracking command.settings command.data command.sensitivity", "keras"),
     "command.console": _row("pruning.inspection", "rich"),
     "command.job": _row(
-        "process pruning.backend tracking training command.builders command.console command.data "
-        "command.importing command.outputs command.sensitivity command.settings",
+        "process pruning.backend tracking training command.besides command.console command.data "
+        "command.flat command.importing command.models command.outputs command.pruned "
+        "command.settings",
         "keras tensorflow rich",
     ),
     "command.preview": _row(
         f"{_core('backend inspection prune pruner schedules')} tracking.locations export "
-        "command.builders command.console command.importing command.settings",
+        "command.console command.importing command.pruned command.settings",
         "keras rich",
     ),
     "command.sweep": _row(
         "process.files pruning.backend tracking command.settings command.outputs "
-        "command.comparison command.builders",
+        "command.comparison command.flat",
         "rich hydra omegaconf",
     ),
     "command.sync": _row("process.files tracking"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pruneplug.command import builders
 from pruneplug.command.main import main
+from pruneplug.command.settings.model import ModelSettings
 
-_build_loss = builders.build_loss
+_build = ModelSettings.build
 
 
-def _announce_first_step(model: Any) -> Any:
+def _announce_first_step(self: ModelSettings, splits: Any) -> Any:
+    model = _build(self, splits)
     # Imported once a model is there, and not before: when TensorFlow comes is the command's choice.
     from pruneplug.training.steps.loop import StepLoop
 
@@ -24,9 +25,9 @@ def _announce_first_step(model: Any) -> Any:
 
     # mypy: the method of a class is replaced on purpose.
     StepLoop.run = announced  # type: ignore[method-assign]
-    return _build_loss(model)
+    return model
 
 
 if __name__ == "__main__":
-    builders.build_loss = _announce_first_step
+    ModelSettings.build = _announce_first_step  # type: ignore[method-assign]
     main()

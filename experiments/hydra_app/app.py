@@ -13,7 +13,6 @@ from pruneplug import (
     prune_low_magnitude,
     strip_pruning,
 )
-from pruneplug.command.builders import make_schedule
 from pruneplug.command.data import digits
 from pruneplug.command.settings import read_group
 from pruneplug.tracking import Journal
@@ -21,7 +20,7 @@ from pruneplug.tracking.mlflow import MlflowTracker
 
 
 def _schedule(config: DictConfig, steps: int) -> PruningSchedule:
-    return make_schedule(read_group(config.pruneplug.schedule), config.sparsity, steps)
+    return read_group(config.pruneplug.schedule).build(config.sparsity, steps)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

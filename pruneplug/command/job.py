@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pruneplug.command import builders
+from pruneplug.command.besides import log_model, measure_system, scan_weights
 from pruneplug.command.console import print_report
+from pruneplug.command.flat import binding
 from pruneplug.command.importing import importing
-from pruneplug.command.outputs import CONFIG, write_outputs, write_summary
-from pruneplug.command.settings import Settings, flatten, to_yaml
-from pruneplug.command.settings.groups import MlflowSettings
+from pruneplug.command.outputs import CONFIG, JOURNAL, write_outputs, write_summary
+from pruneplug.command.pruned import prune
+from pruneplug.command.settings import Settings, to_yaml
 from pruneplug.process.files import write_text
 from pruneplug.process.lock import FolderInUseError, sole_use
 from pruneplug.pruning.backend import require_tensorflow
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
-from pruneplug.tracking.system import SystemMeter
 
 if TYPE_CHECKING:
     import keras
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from pruneplug.training import Trainer, TrainingResult
 
 LOCK = ".run.lock"
-MLFLOW_MODEL = "mlflow_model"
-_EXAMPLES = 2  # inputs that show what a served model takes
 
 
 class UsageError(Exception):
@@ -89,7 +87,7 @@ class _Record:
         if not self.begun:
             self.begun = True
             self.write_settings()
-            self.tracker.start(flatten(self.job.settings), self.job.tags)
+            self.tracker.start(self.job.settings.flat(), self.job.tags)
 
     def write_settings(self) -> None:
         write_text(self.job.folder / CONFIG, redact(to_yaml(self.job.settings)))
@@ -117,71 +115,32 @@ def run(job: Job) -> Outcome:
 
 
 def _run(job: Job) -> Outcome:
+    settings = job.settings
     with _refused(job.folder):
         require_tensorflow()
-        splits = builders.build_data(job.settings)
-        planned = builders.planned_steps(job.settings, len(splits.train.y))
-        schedule = builders.build_schedule(job.settings, planned)
-        dense = _build_model(job.settings, splits)
-        pruned = builders.prune(job.settings, dense, schedule)
-        loss = builders.build_loss(dense)
-        tracker = builders.build_tracker(job.settings, job.folder, job.name, job.parent)
+        splits = settings.data.build(settings.seed)
+        planned = settings.trainer.planned_steps(len(splits.train.y))
+        schedule = settings.build_schedule(planned)
+        dense = _build_model(settings, splits)
+        pruned = prune(settings, dense, schedule)
+        resumes = settings.trainer.resume != "never"
+        tracker = settings.tracking.build(job.folder / JOURNAL, job.name, resumes, job.parent)
         record = _Record(job, tracker)
-        epochs = builders.epochs(job.settings, len(splits.train.y))
-        trainer = _build_trainer(job, pruned, loss, epochs, record)
+        epochs = settings.trainer.planned_epochs(len(splits.train.y))
+        trainer = _build_trainer(job, dense, pruned, epochs, record)
     with _ending(record):
         result = _fit(trainer, splits, record)
         # Again, should somebody have removed the folder under way: the results make a new one.
         record.write_settings()
         summary = write_outputs(job.folder, result, dense, record.tracker)
-        _log_model(job, result.model, splits, record.tracker)
-        if job.settings.sensitivity.sparsities:
-            wrapped = builders.prune(job.settings, result.model, schedule)
-            _scan(job, wrapped, result.model, splits, record.tracker)
+        log_model(job.settings, result.model, splits, job.folder, record.tracker)
+        if settings.sensitivity.sparsities:
+            wrapped = prune(settings, result.model, schedule)
+            scan_weights(settings, wrapped, result.model, splits, job.folder, record.tracker)
     # A slow store gives the run's id only now.
     summary = write_summary(job.folder, summary, record.tracker)
     print_report(summary, result.report.skipped, job.folder, Console())
     return Outcome(result.target_reached, result.report.total, schedule.target)
-
-
-def _log_model(job: Job, model: keras.Model, splits: Splits, tracker: Tracker) -> None:
-    """Write the stripped model for MLflow, and let it be sent like any other file."""
-    tracking, folder = job.settings.tracking, job.folder / MLFLOW_MODEL
-    if isinstance(tracking, MlflowSettings) and tracking.log_model:
-        from pruneplug.tracking.mlflow_model import save_model
-
-        if save_model(model, splits.validation.x[:_EXAMPLES], folder):
-            tracker.log_artifact(folder, "model")
-
-
-def _measure_system(
-    settings: Settings, model: keras.Model, tracker: Tracker
-) -> list[keras.callbacks.Callback]:
-    """Return the callback that records CPU and memory use, if it is wanted."""
-    import keras
-
-    if not (isinstance(settings.tracking, MlflowSettings) and settings.tracking.system_metrics):
-        return []
-    meter = SystemMeter()
-
-    def record(epoch: int, logs: Any = None) -> None:
-        tracker.log_metrics(meter.measure(), int(model.optimizer.iterations))
-
-    return [keras.callbacks.LambdaCallback(on_epoch_end=record)]
-
-
-def _scan(
-    job: Job, pruned: keras.Model, trained: keras.Model, splits: Splits, tracker: Tracker
-) -> None:
-    """Prune each weight alone, and say what it costs; the trained model ends as it was."""
-    from pruneplug.command.sensitivity import candidates, scan, write_scan
-    from pruneplug.command.sensitivity.scan import accuracy_on
-
-    wanted = job.settings.sensitivity
-    accuracy = accuracy_on(trained, *splits.validation)
-    result = scan(candidates(pruned), wanted.sparsities, accuracy)
-    for path in write_scan(result, wanted.tolerance, job.folder):
-        tracker.log_artifact(path)
 
 
 def _build_model(settings: Settings, splits: Splits) -> keras.Model:
@@ -195,27 +154,28 @@ def _build_model(settings: Settings, splits: Splits) -> keras.Model:
     # Else layer names count on from one job of a process to the next.
     keras.utils.clear_session()
     keras.utils.set_random_seed(settings.seed)
-    return builders.build_model(settings, splits)
+    return settings.model.build(splits)
 
 
 def _build_trainer(
-    job: Job, pruned: keras.Model, loss: keras.losses.Loss, epochs: int, record: _Record
+    job: Job, dense: keras.Model, pruned: keras.Model, epochs: int, record: _Record
 ) -> Trainer:
     import keras
 
+    from pruneplug.command.models import cross_entropy
     from pruneplug.training import Trainer
 
     settings, rules = job.settings, job.settings.trainer
     return Trainer(
         pruned,
-        optimizer=builders.build_optimizer(settings),
-        loss=loss,
+        optimizer=settings.optimizer.build(),
+        loss=cross_entropy(dense),
         epochs=epochs,
         batch_size=rules.batch_size,
         seed=settings.seed,
         callbacks=[
             keras.callbacks.LambdaCallback(on_train_begin=record.begin),
-            *_measure_system(settings, pruned, record.tracker),
+            *measure_system(settings, pruned, record.tracker),
         ],
         tracker=record.tracker,
         folder=job.folder,
@@ -227,19 +187,9 @@ def _build_trainer(
         # TensorFlow's promise covers its own operations alone.
         jit_compile=False if rules.deterministic else "auto",
         force_resume=rules.force_resume,
-        settings=_decisive(settings),
+        settings=binding(settings.flat()),
         progress=True,
     )
-
-
-def _decisive(settings: Settings) -> dict[str, Any]:
-    """List the settings that a run and the one that resumes it must share: not where things lie."""
-    return {
-        name: value
-        for name, value in flatten(settings).items()
-        if not name.startswith(("trainer.", "tracking.", "sensitivity."))
-        and not name.endswith(".path")
-    }
 
 
 def _fit(trainer: Trainer, splits: Splits, record: _Record) -> TrainingResult:

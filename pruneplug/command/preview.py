@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from pruneplug.command import builders
 from pruneplug.command.console import layer_table
 from pruneplug.command.importing import importing
+from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings
-from pruneplug.command.settings.groups import MlflowSettings
 from pruneplug.command.settings.planning import Plan, PlannedJob
+from pruneplug.command.settings.tracking import MlflowSettings
 from pruneplug.pruning.backend import require_tensorflow
 from pruneplug.pruning.schedules import FieldSchedule, OneShotSparsity
 from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
@@ -88,11 +88,11 @@ def preview_job(settings: Settings) -> Preview:
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(settings.seed)
-    splits = builders.build_data(settings)
-    planned = builders.planned_steps(settings, len(splits.train.y))
-    schedule = builders.build_schedule(settings, planned)
-    dense = builders.build_model(settings, splits)
-    pruned = builders.prune(settings, dense, OneShotSparsity(schedule.target, 1))
+    splits = settings.data.build(settings.seed)
+    planned = settings.trainer.planned_steps(len(splits.train.y))
+    schedule = settings.build_schedule(planned)
+    dense = settings.model.build(splits)
+    pruned = prune(settings, dense, OneShotSparsity(schedule.target, 1))
     event = Pruner(pruned).start()
     weights = event.weights if event is not None else ()
     report = SparsityReport(weights, sparsity_report(pruned).skipped)

@@ -12,8 +12,6 @@ from pruneplug.command.settings import (
     Settings,
     config_folder,
     explain,
-    flatten,
-    options,
     read_settings,
     register_schemas,
     to_yaml,
@@ -91,9 +89,9 @@ def test_help_names_every_choice() -> None:
 def test_the_documented_keys_exist() -> None:
     keys = ["sparsity", "seed", "trainer.epochs", "trainer.batch_size", "trainer.resume"]
     keys += ["tracking.uri", "block.size", "block.pooling"]
-    assert set(keys) <= set(flatten(settings()))
+    assert set(keys) <= set(settings().flat())
     own_files = settings("data=npz", "data.path=d.npz", "model=saved", "model.path=m.keras")
-    assert {"data.path", "model.path"} <= set(flatten(own_files))
+    assert {"data.path", "model.path"} <= set(own_files.flat())
 
 
 @pytest.mark.parametrize(
@@ -181,14 +179,10 @@ def test_a_bad_key_in_a_file_is_found_there(tmp_path: Path) -> None:
 def test_settings_go_out_as_yaml_and_flat() -> None:
     chosen = settings("block.size=[2,3]", "sparsity=0.5")
     assert yaml.safe_load(to_yaml(chosen))["block"]["size"] == [2, 3]
-    flat: dict[str, Any] = flatten(chosen)
+    flat: dict[str, Any] = chosen.flat()
     assert flat["sparsity"] == 0.5
     assert flat["block.size"] == "[2, 3]"
     assert flat["trainer.epochs"] == "None"
-
-
-def test_options_leave_the_name_out() -> None:
-    assert options(settings().model) == {"hidden": [256, 128], "dropout": 0.0}
 
 
 def test_help_shows_the_settings_a_command_line_leads_to() -> None:

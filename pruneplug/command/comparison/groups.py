@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pruneplug.command.comparison.runs import VALIDATION, Run
+from pruneplug.command.flat import decisive
 
 SPARSITY = "sparsity"
-# They say where and how long ago, not what: runs that differ in them only are alike.
-_PLACES = ("seed", "dry_run", "trainer.resume", "tracking.")
 
 
 class Statistic(NamedTuple):
@@ -128,11 +127,11 @@ def as_text(value: object) -> str:
 
 def _differing(runs: Sequence[Run]) -> list[str]:
     """Name the settings in which runs differ, the sparsity first."""
-    names = dict.fromkeys(name for run in runs for name in run.settings)
+    names = dict.fromkeys(name for run in runs for name in decisive(run.settings))
     differing = [
         name
         for name in names
-        if not name.startswith(_PLACES) and len({run.settings.get(name) for run in runs}) > 1
+        if name != "seed" and len({run.settings.get(name) for run in runs}) > 1
     ]
     # Where the choice itself differs (schedule.name), what only one of them has says nothing more.
     named = {name.partition(".")[0] for name in differing if name.endswith(".name")}

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from pruneplug.command.flat import flatten
 from pruneplug.command.outputs import CONFIG, JOURNAL, SUMMARY, read_summary
 from pruneplug.process.files import find_files
 from pruneplug.tracking.curves import Curve, read_curves
@@ -121,21 +122,11 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must be readable; got {reason}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must map names to values; got {str(content)[:80]!r}.")
-    settings = _flatten(content)
+    settings = flatten(content)
     for name in ("seed", "sparsity"):
         if not isinstance(settings.get(name, 0), int | float):
             raise ValueError(f"{path} must hold a number; got {name}={settings[name]!r}.")
     return settings
-
-
-def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for group, value in settings.items():
-        leaves = value.items() if isinstance(value, dict) else ((None, value),)
-        for name, leaf in leaves:
-            plain = leaf if isinstance(leaf, str | int | float | bool) else str(leaf)
-            flat[f"{group}.{name}" if name else group] = plain
-    return flat
 
 
 def _read_here(folder: Path, name: str) -> Run:

@@ -1,5 +1,7 @@
 """Whether a model fits a data set, and what its outputs mean."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 from pruneplug.command.data.base import Splits
@@ -25,7 +27,7 @@ PROBABILITIES = frozenset({"softmax"})
 LOGITS = frozenset({"linear", "log_softmax"})
 
 
-def check_output(model: "keras.Model", splits: Splits) -> None:
+def check_output(model: keras.Model, splits: Splits) -> None:
     """Check that a model takes a data set's samples and tells its classes apart.
 
     Args:
@@ -51,7 +53,7 @@ def check_output(model: "keras.Model", splits: Splits) -> None:
         )
 
 
-def outputs_logits(model: "keras.Model") -> bool:
+def outputs_logits(model: keras.Model) -> bool:
     """Tell whether a model ends in logits (linear) rather than probabilities (softmax).
 
     Args:
@@ -75,7 +77,7 @@ def outputs_logits(model: "keras.Model") -> bool:
     )
 
 
-def _only_shape(model: "keras.Model", side: str) -> Shape:
+def _only_shape(model: keras.Model, side: str) -> Shape:
     """Shape of a model's only input or output, batch axis included."""
     tensors = getattr(model, side, None)
     if not tensors:
@@ -127,3 +129,10 @@ def _activation_name(layer: Any) -> str | None:
 def _name(activation: Any) -> str:
     """Name of an activation: a function, or a layer in its place."""
     return str(getattr(activation, "__name__", type(activation).__name__)).lower()
+
+
+def cross_entropy(model: keras.Model) -> keras.losses.Loss:
+    """Return the cross-entropy of class ids, on probabilities or logits as the model ends in."""
+    import keras
+
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=outputs_logits(model))

@@ -12,7 +12,7 @@ from pruneplug.command.settings.compose import (
     register_schemas,
     to_yaml,
 )
-from pruneplug.command.settings.run import Settings, flatten, options
+from pruneplug.command.settings.run import Settings
 from pruneplug.command.settings.wording import COMPOSE_ERRORS, explain
 
 __all__ = [
@@ -20,8 +20,6 @@ __all__ = [
     "Settings",
     "config_folder",
     "explain",
-    "flatten",
-    "options",
     "read_group",
     "read_settings",
     "register_schemas",

@@ -7,9 +7,10 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from pruneplug.command.settings.groups import TrainerSettings
-from pruneplug.command.settings.pruning import BlockSettings, SensitivitySettings
+from pruneplug.command.settings.block import BlockSettings
 from pruneplug.command.settings.run import SCHEMAS, Settings
+from pruneplug.command.settings.sensitivity import SensitivitySettings
+from pruneplug.command.settings.trainer import TrainerSettings
 from pruneplug.command.settings.wording import unknown_key
 
 

@@ -1,57 +1,35 @@
 """All settings of one run."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeAlias
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from pruneplug.command.settings import groups, pruning
+from pruneplug.command.flat import Param, flatten
+from pruneplug.command.settings.allocation import ALLOCATIONS, AllocationSettings
+from pruneplug.command.settings.block import BlockSettings
 from pruneplug.command.settings.checks import require, require_fraction
+from pruneplug.command.settings.data import DATA_SETS, DataSettings
+from pruneplug.command.settings.model import MODELS, ModelSettings
+from pruneplug.command.settings.optimizer import OPTIMIZERS, OptimizerSettings
+from pruneplug.command.settings.policy import POLICIES, PolicySettings
+from pruneplug.command.settings.schedule import SCHEDULES, ScheduleSettings
+from pruneplug.command.settings.sensitivity import SensitivitySettings
+from pruneplug.command.settings.tracking import TRACKING, TrackingSettings
+from pruneplug.command.settings.trainer import TrainerSettings
 
-Param: TypeAlias = str | int | float | bool
+if TYPE_CHECKING:
+    from pruneplug.pruning.schedules import FieldSchedule
 
-# One row for each YAML file with settings of its own: group, name, and the type of its content.
-SCHEMAS: dict[str, dict[str, type]] = {
-    "model": {
-        "mlp": groups.MlpSettings,
-        "cnn": groups.CnnSettings,
-        "resnet": groups.ResnetSettings,
-        "saved": groups.SavedSettings,
-    },
-    "data": {
-        "digits": groups.DigitsSettings,
-        "fashion_mnist": groups.FashionMnistSettings,
-        "npz": groups.NpzSettings,
-    },
-    "schedule": {
-        "constant": pruning.ConstantSettings,
-        "polynomial": pruning.PolynomialSettings,
-        "linear": pruning.RampSettings,
-        "exponential": pruning.RampSettings,
-        "cosine": pruning.RampSettings,
-        "one_shot": pruning.OneShotSettings,
-        "multi_step": pruning.MultiStepSettings,
-    },
-    "policy": {
-        "all": pruning.PolicySettings,
-        "skip": pruning.PolicySettings,
-        "xnnpack": pruning.PolicySettings,
-        "keep_ends": pruning.KeepEndsSettings,
-        "by_name": pruning.ByNameSettings,
-    },
-    "allocation": {
-        "uniform": pruning.AllocationSettings,
-        "global": pruning.AllocationSettings,
-        "erk": pruning.AllocationSettings,
-    },
-    "optimizer": {
-        "adam": groups.AdamSettings,
-        "sgd": groups.SgdSettings,
-        "adamw": groups.AdamWSettings,
-    },
-    "tracking": {
-        "mlflow": groups.MlflowSettings,
-        "journal": groups.TrackingSettings,
-        "none": groups.TrackingSettings,
-    },
+# For each group the type of what stands in each of its files.
+SCHEMAS: dict[str, Mapping[str, type]] = {
+    "model": MODELS,
+    "data": DATA_SETS,
+    "schedule": SCHEDULES,
+    "policy": POLICIES,
+    "allocation": ALLOCATIONS,
+    "optimizer": OPTIMIZERS,
+    "tracking": TRACKING,
 }
 
 
@@ -66,16 +44,16 @@ class Settings:
     sparsity: float
     """Fraction of zeros at the end of the schedule, in [0, 1); 0 trains the dense baseline."""
     seed: int
-    model: groups.ModelSettings
-    data: groups.DataSettings
-    schedule: pruning.ScheduleSettings
-    block: pruning.BlockSettings
-    policy: pruning.PolicySettings
-    allocation: pruning.AllocationSettings
-    sensitivity: pruning.SensitivitySettings
-    optimizer: groups.OptimizerSettings
-    trainer: groups.TrainerSettings
-    tracking: groups.TrackingSettings
+    model: ModelSettings
+    data: DataSettings
+    schedule: ScheduleSettings
+    block: BlockSettings
+    policy: PolicySettings
+    allocation: AllocationSettings
+    sensitivity: SensitivitySettings
+    optimizer: OptimizerSettings
+    trainer: TrainerSettings
+    tracking: TrackingSettings
 
     def __post_init__(self) -> None:
         require_fraction("sparsity", self.sparsity)
@@ -85,6 +63,33 @@ class Settings:
             untouched = schemas.get(name) is type(getattr(self, group))
             require(untouched, f"{group}.name", f"stay as {group}=<name> sets it", name)
         self._check_m_by_n()
+
+    def flat(self) -> dict[str, Param]:
+        """Return all settings by dotted name, as a tracker's parameters."""
+        return flatten(asdict(self))
+
+    @property
+    def final_sparsity(self) -> float:
+        """The sparsity that the schedule ends at; groups have one of their own."""
+        if self.block.m_by_n is None:
+            return self.sparsity
+        zeros, group = self.block.m_by_n
+        return min(self.sparsity, zeros / group)
+
+    def build_schedule(self, planned: int) -> "FieldSchedule":
+        """Build the schedule of a training of so many steps; warn where its end is not as asked.
+
+        Raises:
+            ValueError: If it would end before it begins, or change nothing in these steps.
+        """
+        if self.final_sparsity < self.sparsity:
+            groups = ",".join(map(str, self.block.m_by_n or ()))
+            warnings.warn(
+                f"block.m_by_n=[{groups}] prunes to {self.final_sparsity:g}, less than the "
+                f"sparsity={self.sparsity:g} that is asked for.",
+                stacklevel=2,
+            )
+        return self.schedule.build(self.final_sparsity, planned)
 
     def _check_m_by_n(self) -> None:
         """Refuse what has no effect beside groups, above all where they are pruned at once."""
@@ -102,19 +107,3 @@ class Settings:
         share = pattern[0] / pattern[1]
         fits = self.sparsity >= share
         require(fits, "sparsity", f"be 0, or at least {share:g} {rule}", self.sparsity)
-
-
-def options(group: Any) -> dict[str, Any]:
-    """Return a group's settings without its name, as keyword arguments for what it configures."""
-    return {field.name: getattr(group, field.name) for field in fields(group)[1:]}
-
-
-def flatten(settings: Settings) -> dict[str, Param]:
-    """List all settings by dotted name, e.g. `trainer.epochs`, as a tracker's parameters."""
-    flat: dict[str, Param] = {}
-    for key, value in asdict(settings).items():
-        leaves = value.items() if isinstance(value, dict) else ((None, value),)
-        for name, leaf in leaves:
-            plain = leaf if isinstance(leaf, str | int | float | bool) else str(leaf)
-            flat[f"{key}.{name}" if name else key] = plain
-    return flat

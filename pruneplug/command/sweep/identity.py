@@ -7,10 +7,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from pruneplug.command.settings import Settings, flatten
-
-# They change where a run is seen or what it goes on from, not what it computes.
-_NOT_DECISIVE = ("tracking.", "trainer.resume")
+from pruneplug.command.flat import decisive
+from pruneplug.command.settings import Settings
 
 
 def config_hash(settings: Settings) -> str:
@@ -19,9 +17,10 @@ def config_hash(settings: Settings) -> str:
     Where metrics go, and from what a run is resumed, make no difference; nor does the shape in
     which nothing is pruned, so that a sweep over shapes trains the dense baseline once.
     """
-    ignored = (*_NOT_DECISIVE, "block.") if _dense(settings) else _NOT_DECISIVE
-    decisive = {k: v for k, v in flatten(settings).items() if not k.startswith(ignored)}
-    text = json.dumps(decisive, sort_keys=True)
+    counted = decisive(settings.flat())
+    if _dense(settings):
+        counted = {name: value for name, value in counted.items() if not name.startswith("block.")}
+    text = json.dumps(counted, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pruneplug.command.settings import COMPOSE_ERRORS, explain
-from pruneplug.command.settings.groups import TrackingSettings
+from pruneplug.command.settings.tracking import TrackingSettings
 from pruneplug.pruning.backend import require_tensorflow
 from pruneplug.tracking.locations import refuse_password
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pruneplug.command.builders import open_tracker
 from pruneplug.command.comparison import Report, read_runs, write_report
-from pruneplug.command.outputs import CONFIG
-from pruneplug.command.settings.groups import TrackingSettings
+from pruneplug.command.outputs import CONFIG, JOURNAL
+from pruneplug.command.settings.tracking import TrackingSettings
 from pruneplug.command.sweep.identity import git_commit
 from pruneplug.command.sweep.jobs import TARGET_MISSED, JobRecord, read_records
 from pruneplug.command.sweep.table import COLUMNS, print_table, rows
@@ -59,7 +58,7 @@ class Sweep:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / CONFIG, redact(config))
         name = f"sweep {' '.join(overrides)}"[:_NAME_LENGTH]
-        tracker = open_tracker(tracking, folder, name, resume=True)
+        tracker = tracking.build(folder / JOURNAL, name, resume=True)
         tracker.start({}, _tags(folder, overrides))
         tracker.log_artifact(folder / CONFIG)
         return cls(folder, tracker)

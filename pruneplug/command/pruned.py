@@ -1,37 +1,23 @@
-"""Which weights are pruned, in which shape, and how much of each, from the settings."""
+"""The network of a run, pruned as its settings say."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pruneplug.command.settings import Settings, options
-from pruneplug.pruning.allocation import (
-    Allocation,
-    ERKAllocation,
-    GlobalAllocation,
-    Prunable,
-    UniformAllocation,
-)
+from pruneplug.command.settings import Settings
+from pruneplug.pruning.allocation import Allocation, Prunable
 from pruneplug.pruning.schedules import FieldSchedule
 
 if TYPE_CHECKING:
     import keras
 
     from pruneplug.command.sensitivity import Candidate
-    from pruneplug.pruning.patterns import MByN
-    from pruneplug.pruning.policies import PruningPolicy
 
 # A sparsity that is closer than this to the one asked for comes from rounding to whole weights.
 _NEAR = 0.01
-
-ALLOCATIONS: dict[str, Callable[..., Allocation]] = {
-    "uniform": UniformAllocation,
-    "global": GlobalAllocation,
-    "erk": ERKAllocation,
-}
 
 
 def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> keras.Model:
@@ -46,14 +32,15 @@ def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> ke
     from pruneplug.pruning.prune import prune_low_magnitude
 
     block = settings.block
-    allocation = ALLOCATIONS[settings.allocation.name](settings.allocation.overrides or {})
+    allocation = settings.allocation.build()
     pruned = prune_low_magnitude(
         dense,
         schedule,
         block.size,
         block.pooling,
-        pruning_policy=build_policy(settings),
-        sparsity_m_by_n=_m_by_n(settings),
+        pruning_policy=settings.policy.build(),
+        # What is done once, at step 1, asks no schedule whether it is wanted.
+        sparsity_m_by_n=block.build_groups() if settings.sparsity else None,
         allocation=allocation,
     )
     weights = candidates(pruned)
@@ -62,20 +49,6 @@ def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> ke
     elif schedule.target:
         raise ValueError(_nothing_to_prune(pruned))
     return pruned
-
-
-def build_policy(settings: Settings) -> PruningPolicy:
-    """Build the policy."""
-    from pruneplug.pruning import policies
-
-    build: dict[str, Callable[..., PruningPolicy]] = {
-        "all": policies.AllOf,
-        "skip": policies.SkipUnsupported,
-        "keep_ends": policies.KeepEndsDense,
-        "by_name": policies.ByName,
-        "xnnpack": policies.PruneForLatencyOnXNNPack,
-    }
-    return build[settings.policy.name](**options(settings.policy))
 
 
 def _reach(weights: Sequence[Candidate], allocation: Allocation, final: float) -> float:
@@ -119,14 +92,3 @@ def _nothing_to_prune(pruned: keras.Model) -> str:
         f"The model must have weights to prune; got none ({'; '.join(reasons)}). Change policy or "
         "block, or train without pruning: sparsity=0."
     )
-
-
-def _m_by_n(settings: Settings) -> MByN | None:
-    """Return the pattern; what is done once, at step 1, asks no schedule whether it is wanted."""
-    from pruneplug.pruning.patterns import MByN
-
-    block = settings.block
-    if block.m_by_n is None or settings.sparsity == 0:
-        return None
-    zeros, group = block.m_by_n
-    return MByN(zeros, group, scheduled=block.scheduled)

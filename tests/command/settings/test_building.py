@@ -7,11 +7,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from mlflow import MlflowClient
 
-from pruneplug.command import builders
-from pruneplug.command.builders.running import OPTIMIZERS
 from pruneplug.command.models import cnn, mlp
 from pruneplug.command.outputs import JOURNAL
+from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings, config_folder, read_settings, register_schemas
+from pruneplug.command.settings.optimizer import OPTIMIZERS
 from pruneplug.pruning.inspection import sparsity_report
 from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.schedules import (
@@ -25,7 +25,7 @@ from pruneplug.pruning.schedules import (
     PruningSchedule,
 )
 from pruneplug.pruning.wrapper import pruned_layers
-from pruneplug.tracking import Journal, NullTracker
+from pruneplug.tracking import Journal, NullTracker, Tracker
 
 
 def settings(*overrides: str) -> Settings:
@@ -36,13 +36,13 @@ def settings(*overrides: str) -> Settings:
 
 def test_a_small_last_batch_is_a_step() -> None:
     chosen = settings("trainer.epochs=3", "trainer.batch_size=32")
-    assert builders.planned_steps(chosen, 64) == 6
-    assert builders.planned_steps(chosen, 65) == 9
+    assert chosen.trainer.planned_steps(64) == 6
+    assert chosen.trainer.planned_steps(65) == 9
 
 
 @pytest.mark.parametrize(("examples", "expected"), [(1_000, 40), (54_000, 10), (10**6, 1)])
 def test_more_examples_take_fewer_epochs(examples: int, expected: int) -> None:
-    assert builders.epochs(settings("trainer.batch_size=32"), examples) == expected
+    assert settings("trainer.batch_size=32").trainer.planned_epochs(examples) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_more_examples_take_fewer_epochs(examples: int, expected: int) -> None:
     ],
 )  # fmt: skip
 def test_fractions_become_steps(overrides: list[str], expected: PruningSchedule) -> None:
-    assert builders.build_schedule(settings(*overrides), 1000) == expected
+    assert settings(*overrides).build_schedule(1000) == expected
 
 
 @pytest.mark.parametrize(("planned", "frequency"), [(40, 1), (1000, 12), (100_000, 100)])
 def test_the_automatic_frequency_stays_in_its_bounds(planned: int, frequency: int) -> None:
-    schedule = builders.build_schedule(settings("schedule=constant"), planned)
+    schedule = settings("schedule=constant").build_schedule(planned)
     assert isinstance(schedule, ConstantSparsity)
     assert schedule.frequency == frequency
 
@@ -93,15 +93,15 @@ def test_the_automatic_frequency_stays_in_its_bounds(planned: int, frequency: in
 )
 def test_a_schedule_that_cannot_work_is_refused(overrides: list[str]) -> None:
     with pytest.raises(ValueError, match=r"schedule\.begin"):
-        builders.build_schedule(settings(*overrides), 1000)
+        settings(*overrides).build_schedule(1000)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "polynomial"])
 def test_a_sparsity_does_not_fall(schedule: str) -> None:
     given = [f"schedule={schedule}", "schedule.initial=0.5"]
     with pytest.raises(ValueError, match=r"schedule\.initial=0\.5, sparsity=0\.4"):
-        builders.build_schedule(settings(*given, "sparsity=0.4"), 1000)
-    dense = builders.build_schedule(settings(*given, "sparsity=0"), 1000)
+        settings(*given, "sparsity=0.4").build_schedule(1000)
+    dense = settings(*given, "sparsity=0").build_schedule(1000)
     assert [dense.sparsity(step) for step in (1, 100, 1000)] == [0.0] * 3
 
 
@@ -113,7 +113,7 @@ def test_a_sparsity_does_not_fall(schedule: str) -> None:
 def test_the_first_step_is_told_from_the_end(words: str, step: int) -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        schedule = builders.build_schedule(settings(*f"schedule={words}".split()), 1000)
+        schedule = settings(*f"schedule={words}".split()).build_schedule(1000)
     assert list(schedule.due_steps(0, 1000)) == [step]
     assert ["the first step of the training" in str(w.message) for w in said] == [True] * (
         step == 1
@@ -122,7 +122,7 @@ def test_the_first_step_is_told_from_the_end(words: str, step: int) -> None:
 
 def test_more_sparsity_than_groups_have_is_said() -> None:
     with pytest.warns(UserWarning, match=r"prunes to 0\.5, less than the sparsity=0\.9"):
-        schedule = builders.build_schedule(settings("block=2of4", "sparsity=0.9"), 1000)
+        schedule = settings("block=2of4", "sparsity=0.9").build_schedule(1000)
     assert schedule.target == 0.5
 
 
@@ -135,9 +135,9 @@ def test_nothing_to_prune_is_refused(words: str) -> None:
     model = keras.Sequential([model.get_layer("conv_1"), model.get_layer("pool_1")])
     model.build((None, 8, 8, 1))
     with pytest.raises(ValueError, match=r"must have weights to prune; got none \(conv_1: "):
-        builders.prune(settings(*words.split()), model, OneShotSparsity(0.5, 1))
+        prune(settings(*words.split()), model, OneShotSparsity(0.5, 1))
     chosen = settings(*words.split(), "sparsity=0")
-    assert builders.prune(chosen, model, OneShotSparsity(0.0, 1)).layers
+    assert prune(chosen, model, OneShotSparsity(0.0, 1)).layers
 
 
 @pytest.mark.parametrize(
@@ -151,30 +151,34 @@ def test_nothing_to_prune_is_refused(words: str) -> None:
 )
 def test_what_cannot_be_reached_is_said_before_training(words: str, reach: str | None) -> None:
     chosen = settings(*words.split())
-    schedule = builders.build_schedule(chosen, 100)
+    schedule = chosen.build_schedule(100)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        builders.prune(chosen, mlp.build((16,), 4, hidden=[32]), schedule)
+        prune(chosen, mlp.build((16,), 4, hidden=[32]), schedule)
     assert len(said) == (reach is not None)
     assert all(re.search(str(reach), str(warning.message)) for warning in said)
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_every_optimizer_gets_its_settings(name: str) -> None:
-    optimizer = builders.build_optimizer(settings(f"optimizer={name}"))
+    optimizer = settings(f"optimizer={name}").optimizer.build()
     assert type(optimizer).__name__.lower() == name
     chosen = settings(f"optimizer={name}").optimizer.learning_rate
     assert float(optimizer.learning_rate.numpy()) == pytest.approx(chosen)
 
 
+def build_tracker(chosen: Settings, folder: Path) -> Tracker:
+    return chosen.tracking.build(folder / JOURNAL, "run", resume=True)
+
+
 def test_every_tracker(tmp_path: Path) -> None:
-    none = builders.build_tracker(settings("tracking=none"), tmp_path, "run")
+    none = build_tracker(settings("tracking=none"), tmp_path)
     assert isinstance(none, NullTracker)
     assert not list(tmp_path.iterdir())
-    journal = builders.build_tracker(settings("tracking=journal"), tmp_path, "run")
+    journal = build_tracker(settings("tracking=journal"), tmp_path)
     assert isinstance(journal, Journal)
     uri = f"sqlite:///{tmp_path}/m.db"
-    mlflow = builders.build_tracker(settings(f"tracking.uri={uri}"), tmp_path, "run")
+    mlflow = build_tracker(settings(f"tracking.uri={uri}"), tmp_path)
     assert mlflow.describe()["tracking_uri"] == uri
 
 
@@ -188,7 +192,7 @@ def test_a_run_goes_to_the_experiment_of_the_environment(
         ("of the environment", given),
         ("own", [*given, "tracking.experiment=own"]),
     ):
-        tracker = builders.build_tracker(settings(*words), tmp_path / name, "run")
+        tracker = build_tracker(settings(*words), tmp_path / name)
         tracker.start({}, {})
         tracker.finish("FINISHED")
         (start, *_) = Journal.read(tmp_path / name / JOURNAL)
@@ -200,8 +204,8 @@ def test_a_run_goes_to_the_experiment_of_the_environment(
 @pytest.mark.parametrize("name", ["uniform", "global", "erk"])
 def test_every_allocation_meets_the_total(name: str) -> None:
     chosen = settings(f"allocation={name}", "allocation.overrides={hidden_1:0.9}")
-    schedule = builders.build_schedule(chosen, 100)
-    pruned = builders.prune(chosen, mlp.build((64,), 10, hidden=[32, 16]), schedule)
+    schedule = chosen.build_schedule(100)
+    pruned = prune(chosen, mlp.build((64,), 10, hidden=[32, 16]), schedule)
     pruner = Pruner(pruned)
     pruner.start()
     while pruner.advance() is None or not pruner.target_reached():
@@ -220,7 +224,7 @@ def test_overrides_that_cannot_work_are_refused(overrides: str, message: str) ->
     chosen = settings(f"allocation.overrides={overrides}", "sparsity=0.95")
     model = mlp.build((64,), 10, hidden=[32])
     with pytest.raises(ValueError, match=message):
-        builders.prune(chosen, model, builders.build_schedule(chosen, 100))
+        prune(chosen, model, chosen.build_schedule(100))
 
 
 @pytest.mark.parametrize(
@@ -236,14 +240,14 @@ def test_overrides_that_cannot_work_are_refused(overrides: str, message: str) ->
 def test_every_policy_chooses(choice: list[str], pruned: list[str]) -> None:
     chosen = settings(*choice)
     model = mlp.build((64,), 10, hidden=[32, 16])
-    wrapped = builders.prune(chosen, model, builders.build_schedule(chosen, 100))
+    wrapped = prune(chosen, model, chosen.build_schedule(100))
     assert [layer.layer.name for layer in pruned_layers(wrapped)] == pruned
 
 
 def test_what_does_not_fit_is_skipped_on_request() -> None:
     model = cnn.build((8, 8, 1), 10, filters=[4], hidden=8)
     chosen = settings("block=4x4", "policy=skip")
-    report = sparsity_report(builders.prune(chosen, model, builders.build_schedule(chosen, 100)))
+    report = sparsity_report(prune(chosen, model, chosen.build_schedule(100)))
     assert [weight.name for weight in report.weights] == ["hidden/kernel", "predictions/kernel"]
     assert "2 axes" in next(s.reason for s in report.skipped if s.layer == "conv_1")
 
@@ -251,14 +255,14 @@ def test_what_does_not_fit_is_skipped_on_request() -> None:
 def test_a_model_that_xnnpack_cannot_run_is_refused() -> None:
     chosen = settings("policy=xnnpack")
     with pytest.raises(ValueError, match="ZeroPadding2D"):
-        builders.prune(chosen, mlp.build((64,), 10), builders.build_schedule(chosen, 100))
+        prune(chosen, mlp.build((64,), 10), chosen.build_schedule(100))
 
 
 @pytest.mark.parametrize("scheduled", ["true", "false"])
 def test_m_by_n(scheduled: str) -> None:
     chosen = settings("block=2of4", f"block.scheduled={scheduled}", "sparsity=0.5")
-    schedule = builders.build_schedule(chosen, 100)
-    pruner = Pruner(builders.prune(chosen, mlp.build((64,), 10, hidden=[32]), schedule))
+    schedule = chosen.build_schedule(100)
+    pruner = Pruner(prune(chosen, mlp.build((64,), 10, hidden=[32]), schedule))
     pruner.start()
     for _ in range(70):
         pruner.advance()
