@@ -30,7 +30,7 @@ def _core(names: str) -> str:
 
 # From the ground up: no row names one that stands below it.
 TABLE = {
-    "process": _row(),
+    "process": _row(others="filelock"),
     "pruning.backend": _row(),
     "pruning.schedules": _row(),
     "pruning.sparsity": _row(),
@@ -83,7 +83,7 @@ TABLE = {
     ),
     "pruning.callbacks": _row(_core("sparsity wrapper pruner"), "keras"),
     "tracking": _row("process"),
-    "tracking.mlflow": _row("tracking", "mlflow"),
+    "tracking.mlflow": _row("process.lock tracking", "mlflow"),
     "training.feeds": _row(others="numpy keras tensorflow"),
     "training.steps": _row("pruning.wrapper training.feeds", "keras tensorflow"),
     "training.checkpoints": _row(

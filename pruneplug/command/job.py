@@ -19,7 +19,7 @@ from pruneplug.command.outputs import CONFIG, JOURNAL, write_outputs, write_summ
 from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings, to_yaml
 from pruneplug.process.files import write_text
-from pruneplug.process.lock import FolderInUseError, sole_use
+from pruneplug.process.lock import LOCK, FolderInUseError, sole_use
 from pruneplug.pruning.backend import require_tensorflow
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from pruneplug.command.data import Splits
     from pruneplug.training import Trainer, TrainingResult
-
-LOCK = ".run.lock"
 
 
 class UsageError(Exception):
@@ -241,7 +239,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keep other runs out of the folder: journal and results bear one writer only."""
     with ExitStack() as held:
         try:
-            held.enter_context(sole_use(folder / LOCK))
+            held.enter_context(sole_use(folder, lend=True))
         except FolderInUseError as error:
             raise UsageError(str(error)) from error
         except OSError as error:

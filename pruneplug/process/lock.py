@@ -1,13 +1,22 @@
-"""One run at a time in a folder."""
+"""One run at a time in a folder, one process at a time at a file."""
 
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".run.lock"
+# Long enough for a second look at a file that its last owner is just removing.
+_PATIENCE = 0.1
+
+# Folders that whoever called has for its own, and for what it calls.
+_lent: ContextVar[frozenset[Path]] = ContextVar("lent", default=frozenset())
 
 
 class FolderInUseError(OSError):
@@ -15,68 +24,68 @@ class FolderInUseError(OSError):
 
 
 @contextmanager
-def sole_use(path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[None]:
-    """Hold a lock file while the block runs.
+def sole_use(
+    folder: Path, lend: bool = False, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Iterator[None]:
+    """Hold a folder's lock file while the block runs.
 
     The operating system frees the lock when its process ends, however that happens: one that a
     dead process has left is taken over.
 
     Args:
-        path: The lock file; its folder is made.
+        folder: It is made.
+        lend: Whether what the block calls may use the folder too, as the command's Trainer.
         now: Returns the time, which is written into the file beside host and process id.
 
     Raises:
         FolderInUseError: If another process holds it; names host, process and start time.
         OSError: If the file cannot be written.
     """
+    path = folder.absolute() / LOCK
+    if path in _lent.get():
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path)
+    lock = FileLock(path, _PATIENCE, poll_interval=_PATIENCE / 2)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise FolderInUseError(
+            f"A folder must be used by one run at a time; got {str(folder)!r}, where "
+            f"{_owner(path)} is at work. Wait for it or stop it, or choose another folder."
+        ) from error
+    before = _lent.set(_lent.get() | {path} if lend else _lent.get())
     try:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": now().isoformat()}
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(owner).encode())
+        path.write_text(json.dumps(owner))
+        mine = path.stat()
         yield
     finally:
+        _lent.reset(before)
         # What the block has done or raised stands, whatever becomes of a file that locks nothing.
+        with suppress(OSError, UnboundLocalError):
+            # Before it is let go, and only if it is still this one: no other run's may be hit.
+            if os.path.samestat(path.stat(), mine):
+                path.unlink()
         with suppress(OSError):
-            _remove(descriptor, path)
-        with suppress(OSError):
-            os.close(descriptor)
+            lock.release()
 
 
-def _acquire(path: Path) -> int:
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = _describe(os.read(descriptor, 1000))
-            os.close(descriptor)
-            raise FolderInUseError(
-                f"A folder must be used by one run at a time; got {str(path.parent)!r}, where "
-                f"{owner} is at work. Wait for it or stop it, or choose another folder."
-            ) from error
-        if _is_at(descriptor, path):
-            return descriptor
-        os.close(descriptor)  # its owner has just removed it
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Wait until no other process is at a file, and keep them waiting while the block runs.
+
+    Args:
+        path: The file; `.lock` is added to its name, and its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        yield
 
 
-def _remove(descriptor: int, path: Path) -> None:
-    # Before it is let go, and only if it is still this one: no other run's file may be hit.
-    if _is_at(descriptor, path):
-        path.unlink()
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
+def _owner(path: Path) -> str:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _describe(content: bytes) -> str:
-    try:
-        owner = json.loads(content)
+        owner = json.loads(path.read_bytes())
         return f"process {owner['pid']} on {owner['host']}, started at {owner['since']},"
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process, which is just starting,"

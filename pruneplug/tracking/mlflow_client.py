@@ -3,14 +3,13 @@
 It is imported late: it takes seconds.
 """
 
-import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
+
+from pruneplug.process.lock import turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +36,7 @@ def _connect(uri: str, database: Path | None) -> "MlflowClient":
 
     if database is None:
         return MlflowClient(tracking_uri=uri)
-    with _sole_opener(database):
+    with turn(database):  # two that create its tables at once break it
         if not database.exists():
             # Half of the tables, from a process killed while making them, no one could use.
             draft = database.with_name(f"{database.name}.draft")
@@ -92,12 +91,3 @@ class _Impatient:
                 return method(*args, **options)
 
         return call
-
-
-@contextmanager
-def _sole_opener(database: Path) -> Iterator[None]:
-    """Let one process at a time open a database: two that create its tables break it."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{database}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -38,8 +38,6 @@ from pruneplug.training.steps.events import Plan
 from pruneplug.training.steps.loop import StepLoop
 from pruneplug.training.steps.pace import Pace
 
-LOCK = ".training.lock"
-
 
 class Trainer:
     """Prunes a Keras model while it trains, many steps to a compiled call.
@@ -170,7 +168,7 @@ class Trainer:
         # The workers of a cluster share a folder, which its chief locks.
         alone = self._store is not None and self._store.writes
         with (
-            sole_use(self._folder / LOCK) if alone and self._folder else nullcontext(),
+            sole_use(self._folder) if alone and self._folder else nullcontext(),
             seeded(self.seed),
             Loan(self.model) as loan,
         ):

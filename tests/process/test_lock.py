@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from places import ROOT
 
-from pruneplug.process.lock import FolderInUseError, sole_use
+from pruneplug.process.lock import LOCK, FolderInUseError, sole_use
 
 HOLD = """
 import sys, time
@@ -35,35 +36,48 @@ def hold(path: Path) -> subprocess.Popen[str]:
 
 
 def test_names_the_owner_and_takes_over_from_a_dead_one(tmp_path: Path) -> None:
-    path = tmp_path / "run" / ".lock"
-    with hold(path) as process:
-        with pytest.raises(FolderInUseError) as refused, sole_use(path):
+    folder = tmp_path / "run"
+    with hold(folder) as process:
+        with pytest.raises(FolderInUseError) as refused, sole_use(folder):
             pass
         named = rf"process {process.pid} on {re.escape(socket.gethostname())}, started at \d{{4}}-"
         assert re.search(named, str(refused.value))
         process.send_signal(signal.SIGKILL)
-    assert path.exists()
-    with sole_use(path):
+    assert (folder / LOCK).exists()
+    with sole_use(folder):
         pass
-    assert not path.exists()
+    assert not (folder / LOCK).exists()
 
 
 def test_holds_against_its_own_process_too(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
     now = datetime(2030, 1, 2, tzinfo=UTC)
-    with sole_use(path, lambda: now):
-        with pytest.raises(FolderInUseError, match="started at 2030-01-02"), sole_use(path):
+    with sole_use(tmp_path, now=lambda: now):
+        with pytest.raises(FolderInUseError, match="started at 2030-01-02"), sole_use(tmp_path):
             pass
-        path.write_text("")
-        with pytest.raises(FolderInUseError, match="just starting"), sole_use(path):
+        (tmp_path / LOCK).write_text("")
+        with pytest.raises(FolderInUseError, match="just starting"), sole_use(tmp_path):
             pass
+
+
+def test_a_folder_is_lent_to_what_is_called_and_to_no_one_else(tmp_path: Path) -> None:
+    def another() -> None:
+        with sole_use(tmp_path):
+            pass
+
+    with sole_use(tmp_path, lend=True):
+        with sole_use(tmp_path):
+            assert (tmp_path / LOCK).exists()
+        assert (tmp_path / LOCK).exists()
+        with ThreadPoolExecutor(1) as thread, pytest.raises(FolderInUseError):
+            thread.submit(another).result()
+    with sole_use(tmp_path), pytest.raises(FolderInUseError), sole_use(tmp_path):
+        pass
 
 
 def test_an_error_lets_go(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    with pytest.raises(RuntimeError), sole_use(path):
+    with pytest.raises(RuntimeError), sole_use(tmp_path):
         raise RuntimeError
-    with sole_use(path):
+    with sole_use(tmp_path):
         pass
 
 
@@ -75,9 +89,8 @@ def failing(*arguments: object, **options: object) -> None:
 def test_a_lock_that_cannot_be_removed_takes_nothing_with_it(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / ".lock"
     with monkeypatch.context() as patch:
-        with sole_use(path):
+        with sole_use(tmp_path):
             patch.setattr(os, call, failing)
         done = True
     assert done
@@ -94,9 +107,9 @@ def test_a_lock_that_cannot_be_removed_takes_nothing_with_it(
 
 def test_the_lock_of_another_run_is_let_alone(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with sole_use(folder / ".lock"):
+    with sole_use(folder):
         shutil.rmtree(folder)
-        with sole_use(folder / ".lock"):
+        with sole_use(folder):
             pass
-        folder.joinpath(".lock").write_text("of another run")
-    assert folder.joinpath(".lock").read_text() == "of another run"
+        folder.joinpath(LOCK).write_text("of another run")
+    assert folder.joinpath(LOCK).read_text() == "of another run"
