@@ -44,6 +44,7 @@ TABLE = {
     "pruning.policies": _row(_core("registry members"), "keras"),
     "pruning.variables": _row("pruning.backend", "numpy keras tensorflow"),
     "pruning.constraint": _row("pruning.variables", "keras"),
+    "pruning.clock": _row(_core("variables constraint")),
     "pruning.serialization": _row(_core("schedules patterns allocation"), "keras"),
     "pruning.stand_in": _row(others="keras"),
     "pruning.masked": _row(_core("schedules masks variables constraint stand_in"), "keras"),
@@ -62,7 +63,8 @@ TABLE = {
     "pruning.optimizers": _row(others="keras"),
     "pruning.pruner": _row(
         _core(
-            "schedules sparsity variables constraint wrapper weights cohort shortfall optimizers"
+            "schedules sparsity variables constraint clock wrapper weights cohort shortfall "
+            "optimizers"
         ),
         "keras",
     ),

@@ -170,12 +170,11 @@ class Cohort:
             kept = masks.count(variables.read(weight.mask))
             shape = tuple(weight.weight.shape)
             sparsity = 1.0 - kept / math.prod(shape)
+            asked = sparsity_at(self.schedule, weight.update_step)
             yield WeightSparsity(
                 name=weight.name,
                 shape=shape,
-                target=self._target(
-                    weight, sparsity, sparsity_at(self.schedule, weight.update_step)
-                ),
+                target=self._target(weight, sparsity, asked),
                 sparsity=sparsity,
                 kept=kept,
                 threshold=float(variables.read(weight.threshold)),
@@ -185,10 +184,8 @@ class Cohort:
         """Return the sparsity that each weight which trains ends at, as far as that is known."""
         final = self.schedule.target
         return {
-            weight.name: standing.target
-            if final is None
-            else self._target(weight, standing.sparsity, final)
-            for weight, standing in zip(self.trained, self.standing(), strict=True)
+            weight.name: now.target if final is None else self._target(weight, now.sparsity, final)
+            for weight, now in zip(self.trained, self.standing(), strict=True)
         }
 
     @property

@@ -9,20 +9,13 @@ from typing import Any
 import keras
 
 from pruneplug.pruning import optimizers, shortfall, variables
+from pruneplug.pruning.clock import StepClock
 from pruneplug.pruning.cohort import Cohort, PrunedWeight, regrouped
 from pruneplug.pruning.constraint import UNSEEN, StepCounter, warn_of_unseen
 from pruneplug.pruning.schedules import PruningSchedule
 from pruneplug.pruning.sparsity import PruningEvent, WeightSparsity
 from pruneplug.pruning.weights import named_layers
 from pruneplug.pruning.wrapper import PruneLowMagnitude
-
-# Calls in a row without a look at the count, which would be a tenth of a small model's step and
-# stalls an accelerator. What sets the count is noticed at once; this is for a loop whose steps
-# begin to count as more or fewer than they did.
-_PATIENCE = 10
-
-# What is still to be made: in each cohort the step that it is due at, and the weights.
-_Due = Mapping[Cohort, tuple[int, Sequence[PrunedWeight]]]
 
 
 class Pruner:
@@ -53,11 +46,11 @@ class Pruner:
         self._named = named_layers(model)
         self.layers: list[PruneLowMagnitude] = [layer for _, layer in self._named]
         self._stride = 1
-        self._rate = 1
-        self._last_rate: int | None = None
+        self._clock = StepClock()
         self._cohorts: list[Cohort] = []
         self._look()
-        self.step = self._last = max(self._counted(), 0)
+        self._clock.begin()
+        self.step = self._clock.step
 
     @property
     def schedules(self) -> list[PruningSchedule]:
@@ -67,7 +60,7 @@ class Pruner:
     @property
     def rate(self) -> int:
         """Optimizer steps to a step of the loop: several where it applies several gradients."""
-        return self._rate
+        return self._clock.rate
 
     @property
     def counts(self) -> bool:
@@ -92,12 +85,13 @@ class Pruner:
         Returns:
             The update of what stands behind: when training begins, the one due at step 1.
         """
-        self._stride, self._rate, self._last_rate = stride, 1, None
+        self._stride = stride
         self._cohorts = []
         self._look()
         warn_of_unseen(self._counters)
         self.arm()
-        self.step = self._last = max(self._counted(), 0)
+        self._clock.begin()
+        self.step = self._clock.step
         for counter in self._counters:
             variables.write(counter.increment, 1)
         event = self._update(thorough=True)
@@ -119,21 +113,20 @@ class Pruner:
         Raises:
             FloatingPointError: A weight is NaN or infinite; the masks stay as they were.
         """
-        usual = (count or self._stride) * self._rate
-        changed = self._trainable() != self._trains or self._was_set()
+        usual = (count or self._stride) * self._clock.rate
+        changed = self._trainable() != self._trains or self._clock.was_set()
         if count is not None and not changed and self._may_wait(usual):
-            self.step = self._last = self._last + usual
+            self.step = self._clock.go_on(usual)
             return None
-        taken = self._taken(count)
-        self.step = self._last = self._last + taken
+        taken = self._clock.taken(count)
+        self.step = self._clock.go_on(taken)
         if taken == usual and not changed:
-            self._last_rate = self._rate
-            self._patience = 0 if self._is_fresh else _PATIENCE
+            self._clock.confirm()
             planned = [cohort for cohort in self._cohorts if self.step >= cohort.at]
             event = self._update() if planned else None
         else:  # weights were loaded or thawed, or a step of the loop is not what it was before
             if count is not None or self._stride > 1:
-                self._learn(taken, count or self._stride)
+                self._clock.learn(taken, count or self._stride)
             self._look()
             event, planned = self._update(thorough=True), self._cohorts
         self._plan(planned)
@@ -141,7 +134,7 @@ class Pruner:
 
     def catch_up(self) -> PruningEvent | None:
         """Bring up to date whatever stands behind, between two calls of `advance` too."""
-        self.step = max(self._counted(), 0)
+        self.step = max(self._clock.counted(), 0)
         event = self._update(thorough=True)
         self._plan(self._cohorts)
         return event
@@ -155,8 +148,9 @@ class Pruner:
         """Bring masks and weights up to date, and warn of what is not as it was asked for."""
         self._look()
         warn_of_unseen(self._counters)
-        self.step = max(counted := self._counted(), 0)
-        if counted >= 0 or self._is_at_work:  # else the model was never trained
+        self.step = max(counted := self._clock.counted(), 0)
+        at_work = any(layer.engine is self for layer in self.layers)
+        if counted >= 0 or at_work:  # else the model was never trained
             self._update(thorough=True)
         for layer in self.layers:
             layer.apply_masks()
@@ -206,63 +200,19 @@ class Pruner:
         self._cohorts = regrouped(self._cohorts, built)
         self._trains = self._trainable()
         self._counters = [layer.step_counter for _, layer in built]
-        for counter in self._counters:
-            counter.step.was_set = False
-        self._clock = next(iter(self._counters), None)
-        self._is_fresh = True
-        self._patience = 0
+        self._clock.watch(self._counters)
 
     @property
     def _optimizer(self) -> Any:
         return getattr(self._model, "optimizer", None)
 
-    @property
-    def _is_at_work(self) -> bool:
-        return any(layer.engine is self for layer in self.layers)
-
     def _trainable(self) -> list[bool]:
         return [w.trainable for layer in self.layers for w, *_ in layer.pruning_vars]
 
-    def _was_set(self) -> bool:
-        """Return whether the count of a layer was set since the last look."""
-        return any(counter.step.was_set for counter in self._counters)
-
-    def _counted(self) -> int:
-        """Return the steps that the model has counted; -1 before the first training."""
-        # A layer that was frozen for a while has missed some.
-        return max((counter.read() for counter in self._counters), default=-1)
-
     def _may_wait(self, steps: int) -> bool:
         """Return whether nothing is due and the model was looked at not long ago."""
-        self._patience -= 1
-        waits = self._patience >= 0 and not optimizers.may_skip(self._optimizer)
-        return waits and all(self._last + steps < c.at for c in self._cohorts)
-
-    def _taken(self, count: int | None) -> int:
-        """Return how many steps were taken since the last call."""
-        if self._clock is None:
-            return count or 0
-        taken = 0 if self._is_fresh else self._clock.read() - self._last
-        if taken == 0:  # only a step shows which layer counts the most of them
-            self._clock = max(self._counters, key=StepCounter.read)
-            taken = self._clock.read() - self._last
-        self._is_fresh = taken <= 0
-        if taken > 0 or self._was_set():
-            return taken
-        # Nothing counted them: the weights do not train, the loop writes them by itself, or its
-        # optimizer skips steps whose gradients are not finite.
-        for counter in self._counters:
-            variables.write(counter.step, self._last + (count or 0))
-        return count or 0
-
-    def _learn(self, taken: int, said: int) -> None:
-        """Learn how many steps are counted for one of the loop, from a call unlike the last."""
-        rate, rest = divmod(taken, said)
-        if taken > 0 and not rest:
-            # The call may have been cut short, or a state loaded in it: what is new shows twice.
-            if self._last_rate in (None, rate):
-                self._rate = rate
-            self._last_rate = rate
+        waits = self._clock.may_wait() and not optimizers.may_skip(self._optimizer)
+        return waits and all(self._clock.step + steps < c.at for c in self._cohorts)
 
     def _update(self, thorough: bool = False) -> PruningEvent | None:
         """Make the updates due up to one step ahead, of several the last, in each cohort."""
@@ -271,9 +221,8 @@ class Pruner:
             early = cohort.due if cohort.due is not None and self.step >= cohort.at else 0
             if behind := cohort.behind(max(self.step + 1, early), thorough):
                 due[cohort] = behind
-        return self._make(due) if due else None
-
-    def _make(self, due: _Due) -> PruningEvent:
+        if not due:
+            return None
         # All masks are computed before one is changed: a NaN leaves them as they were.
         updates = {cohort: cohort.masks(*behind) for cohort, behind in due.items()}
         for cohort, masks in updates.items():
@@ -284,7 +233,7 @@ class Pruner:
         """Find the next updates, and let the optimizer step before each write dense values."""
         for cohort in planned:
             before = cohort.dense_step
-            cohort.look_ahead(self.step, self._stride * self._rate, self._last_write())
+            cohort.look_ahead(self.step, self._stride * self._clock.rate, self._last_write())
             if cohort.dense_step != before:
                 for layer in cohort.layers:
                     layer.step_counter.write(self.step, cohort.dense_step)

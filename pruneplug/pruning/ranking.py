@@ -175,18 +175,11 @@ def _end_of_bracket(
     return low if found else None
 
 
-def _sample_size(size: int) -> int:
-    """Return how many of `size` values are looked at to guess the threshold.
-
-    What to sort and what then lies in the bracket grow alike, as Floyd and Rivest advise.
-    """
-    return int(size ** (2 / 3) / 2)
-
-
 def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     """Return two values with the k-th largest most likely between them, ends included."""
     size = sum(map(len, values))
-    count = _sample_size(size)
+    # What to sort and what then lies in the bracket grow alike, as Floyd and Rivest advise.
+    count = int(size ** (2 / 3) / 2)
     # A seed makes the sample the same in each run; a stride instead could be in step with a layer.
     random = np.random.default_rng(0)
     counts = random.multinomial(count, [array.size / size for array in values])

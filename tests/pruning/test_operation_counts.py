@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import pruneplug
-from pruneplug.pruning import masks, pruner, variables, wrapper
+from pruneplug.pruning import clock, masks, pruner, variables, wrapper
 from pruneplug.training import session
 from pruneplug.training.feeds import arrays as array_feed
 from pruneplug.training.steps import loop
@@ -159,7 +159,7 @@ def test_advance_reads_one_number_between_updates(count: Any) -> None:
         count(variables, "write"),
         count(keras.Variable, "assign"),
         count(pruner.Pruner, "weights"),
-        count(pruner.Pruner, "_counted"),
+        count(clock.StepClock, "counted"),
     ]
     for _ in range(FREQUENCY - 2):
         assert advance() is None
