@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from pruneplug.pruning.schedules import PruningSchedule as PruningSchedule
     from pruneplug.pruning.wrapper import PruneLowMagnitude as PruneLowMagnitude
     from pruneplug.pruning.wrapper import collect_prunable_layers as collect_prunable_layers
-    from pruneplug.training import Trainer as Trainer
-    from pruneplug.training import TrainingResult as TrainingResult
+    from pruneplug.training.ending import TrainingResult as TrainingResult
     from pruneplug.training.track import TrackTraining as TrackTraining
+    from pruneplug.training.trainer import Trainer as Trainer
 
 _HOME = {
     "AllOf": "pruning.policies",
@@ -70,8 +70,8 @@ _HOME = {
     "PruningSummaries": "pruning.callbacks",
     "SkipUnsupported": "pruning.policies",
     "TrackTraining": "training.track",
-    "Trainer": "training",
-    "TrainingResult": "training",
+    "Trainer": "training.trainer",
+    "TrainingResult": "training.ending",
     "UniformAllocation": "pruning.allocation",
     "UpdatePruningStep": "pruning.callbacks",
     "collect_prunable_layers": "pruning.wrapper",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pruneplug.command.folder import MLFLOW_MODEL
 from pruneplug.command.settings import Settings
 from pruneplug.command.settings.tracking import MlflowSettings
 from pruneplug.tracking import Tracker
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from pruneplug.command.data import Splits
 
-MLFLOW_MODEL = "mlflow_model"
 _EXAMPLES = 2  # inputs that show what a served model takes
 
 

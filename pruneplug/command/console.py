@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pruneplug.pruning.inspection import Skipped
 
 
-def print_report(
+def print_summary(
     summary: Mapping[str, Any], skipped: Iterable[Skipped], folder: Path, console: Console
 ) -> None:
     """Print the layer table and the summary.

@@ -4,7 +4,8 @@ import re
 import traceback
 from pathlib import Path
 
-ERRORS = "errors.log"
+from pruneplug.command.folder import ERRORS
+
 # Lines around the cause in TensorFlow's messages: headings, node names, excerpts of tracebacks.
 _AROUND = re.compile(r"\s|$|Graph execution error|Detected at|Traceback|\[\[|<stack|\d+ root err")
 # What joblib, submitit and Ray raise when a process of theirs is gone.

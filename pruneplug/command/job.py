@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from pruneplug.command.besides import log_model, measure_system, scan_weights
-from pruneplug.command.console import print_report
+from pruneplug.command.console import print_summary
 from pruneplug.command.flat import binding
+from pruneplug.command.folder import CONFIG, JOURNAL
 from pruneplug.command.importing import importing
-from pruneplug.command.outputs import CONFIG, JOURNAL, write_outputs, write_summary
 from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings, to_yaml
+from pruneplug.command.summary import write_results, write_summary
 from pruneplug.process.files import write_text
 from pruneplug.process.lock import LOCK, FolderInUseError, sole_use
 from pruneplug.pruning.backend import require_tensorflow
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     import keras
 
     from pruneplug.command.data import Splits
-    from pruneplug.training import Trainer, TrainingResult
+    from pruneplug.training.ending import TrainingResult
+    from pruneplug.training.trainer import Trainer
 
 
 class UsageError(Exception):
@@ -55,7 +57,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Reached:
     """What a finished run came to.
 
     Args:
@@ -73,7 +75,7 @@ class Outcome:
 
 
 @dataclass
-class _Record:
+class _Traces:
     """The traces of a run outside this process: none before its training begins."""
 
     job: Job
@@ -96,7 +98,7 @@ class _Record:
             self.tracker.finish(status)
 
 
-def run(job: Job) -> Outcome:
+def run(job: Job) -> Reached:
     """Train, prune, and write the results into the run folder.
 
     Args:
@@ -112,7 +114,7 @@ def run(job: Job) -> Outcome:
         return _run(job)
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: Job) -> Reached:
     settings = job.settings
     with _refused(job.folder):
         require_tensorflow()
@@ -123,22 +125,22 @@ def _run(job: Job) -> Outcome:
         pruned = prune(settings, dense, schedule)
         resumes = settings.trainer.resume != "never"
         tracker = settings.tracking.build(job.folder / JOURNAL, job.name, resumes, job.parent)
-        record = _Record(job, tracker)
+        traces = _Traces(job, tracker)
         epochs = settings.trainer.planned_epochs(len(splits.train.y))
-        trainer = _build_trainer(job, dense, pruned, epochs, record)
-    with _ending(record):
-        result = _fit(trainer, splits, record)
+        trainer = _build_trainer(job, dense, pruned, epochs, traces)
+    with _ending(traces):
+        result = _fit(trainer, splits, traces)
         # Again, should somebody have removed the folder under way: the results make a new one.
-        record.write_settings()
-        summary = write_outputs(job.folder, result, dense, record.tracker)
-        log_model(job.settings, result.model, splits, job.folder, record.tracker)
+        traces.write_settings()
+        summary = write_results(job.folder, result, dense, traces.tracker)
+        log_model(job.settings, result.model, splits, job.folder, traces.tracker)
         if settings.sensitivity.sparsities:
             wrapped = prune(settings, result.model, schedule)
-            scan_weights(settings, wrapped, result.model, splits, job.folder, record.tracker)
+            scan_weights(settings, wrapped, result.model, splits, job.folder, traces.tracker)
     # A slow store gives the run's id only now.
-    summary = write_summary(job.folder, summary, record.tracker)
-    print_report(summary, result.report.skipped, job.folder, Console())
-    return Outcome(result.target_reached, result.report.total, schedule.target)
+    summary = write_summary(job.folder, summary, traces.tracker)
+    print_summary(summary, result.report.skipped, job.folder, Console())
+    return Reached(result.target_reached, result.report.total, schedule.target)
 
 
 def _build_model(settings: Settings, splits: Splits) -> keras.Model:
@@ -156,12 +158,12 @@ def _build_model(settings: Settings, splits: Splits) -> keras.Model:
 
 
 def _build_trainer(
-    job: Job, dense: keras.Model, pruned: keras.Model, epochs: int, record: _Record
+    job: Job, dense: keras.Model, pruned: keras.Model, epochs: int, traces: _Traces
 ) -> Trainer:
     import keras
 
     from pruneplug.command.models import cross_entropy
-    from pruneplug.training import Trainer
+    from pruneplug.training.trainer import Trainer
 
     settings, rules = job.settings, job.settings.trainer
     return Trainer(
@@ -172,10 +174,10 @@ def _build_trainer(
         batch_size=rules.batch_size,
         seed=settings.seed,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_train_begin=record.begin),
-            *measure_system(settings, pruned, record.tracker),
+            keras.callbacks.LambdaCallback(on_train_begin=traces.begin),
+            *measure_system(settings, pruned, traces.tracker),
         ],
-        tracker=record.tracker,
+        tracker=traces.tracker,
         folder=job.folder,
         checkpoint_every=rules.checkpoint_steps,
         checkpoint_minutes=rules.checkpoint_minutes,
@@ -190,22 +192,22 @@ def _build_trainer(
     )
 
 
-def _fit(trainer: Trainer, splits: Splits, record: _Record) -> TrainingResult:
+def _fit(trainer: Trainer, splits: Splits, traces: _Traces) -> TrainingResult:
     """Train; what is refused before the first step, such as a foreign checkpoint, is a mistake."""
     try:
         result = trainer.fit(splits.train, splits.validation, splits.test)
     except (ValueError, TypeError, OSError) as error:
-        if record.begun:
+        if traces.begun:
             raise
         raise UsageError(str(error)) from error
     # A run that had ended before is not trained again, but its results are written again.
-    record.begin()
+    traces.begin()
     return result
 
 
 @contextmanager
-def _ending(record: _Record) -> Iterator[None]:
-    """Tell the record how what happens inside ends."""
+def _ending(traces: _Traces) -> Iterator[None]:
+    """Tell the traces how what happens inside ends."""
     status: RunStatus = "KILLED"
     try:
         yield
@@ -214,7 +216,7 @@ def _ending(record: _Record) -> Iterator[None]:
         status = "FAILED"
         raise
     finally:
-        record.end(status)
+        traces.end(status)
 
 
 @contextmanager

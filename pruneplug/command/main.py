@@ -29,22 +29,17 @@ from pruneplug.command.settings import (
     register_schemas,
 )
 from pruneplug.command.settings.command_line import CommandLine
+from pruneplug.command.settings.dry_run import dry_run
 from pruneplug.command.settings.help import help_text
-from pruneplug.command.settings.planning import plan
 from pruneplug.command.settings.wording import override
 from pruneplug.command.sweep.identity import config_hash, git_commit
 from pruneplug.command.sweep.start import objective_count, take_sweep
-from pruneplug.command.terminal import complain, process_set_up
+from pruneplug.command.terminal import FAILED, TARGET_MISSED, USAGE, complain, process_set_up
 from pruneplug.tracking.locations import redact, refuse_password
 
 if TYPE_CHECKING:
-    from pruneplug.command.job import Outcome
+    from pruneplug.command.job import Reached
     from pruneplug.command.sweep.sweep import Sweep
-
-CHECKPOINTS = "checkpoints"
-
-# Exit codes; 0 is success, and 128 + its number stands for a signal.
-FAILED, USAGE, TARGET_MISSED = 1, 2, 3
 
 
 def main() -> None:
@@ -79,9 +74,9 @@ def _answer_code(line: CommandLine) -> int | None:
             return None
         from rich.console import Console
 
-        from pruneplug.command.preview import show_plan
+        from pruneplug.command.preview import show_dry_run
 
-        show_plan(plan(line), Console())
+        show_dry_run(dry_run(line), Console())
     except COMPOSE_ERRORS as error:
         return complain(explain(error), USAGE)
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -191,7 +186,7 @@ def _overrides(context: HydraConf) -> str:
 def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
     """Train, say what went wrong, and return the exit code."""
     try:
-        outcome = _train(config, context, folder)
+        reached = _train(config, context, folder)
     except SystemExit as ending:
         complain(_way_on(context, folder), 0)
         raise SystemExit(ending.code) from None
@@ -199,15 +194,15 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
         code = _say_why(error, context, folder)
         _remove_empty(folder)
         return code
-    if not outcome.target_reached:
-        return complain(f"The target sparsity was not reached: {outcome}.", TARGET_MISSED)
+    if not reached.target_reached:
+        return complain(f"The target sparsity was not reached: {reached}.", TARGET_MISSED)
     return 0
 
 
-def _train(config: DictConfig, context: HydraConf, folder: Path) -> Outcome:
+def _train(config: DictConfig, context: HydraConf, folder: Path) -> Reached:
     # Imported here: --help and completion do without it.
+    from pruneplug.command.folder import JOURNAL
     from pruneplug.command.job import Job, UsageError, run
-    from pruneplug.command.outputs import JOURNAL
 
     try:
         settings = read_settings(config)
@@ -239,6 +234,8 @@ def _say_why(error: Exception, context: HydraConf, folder: Path) -> int:
 
 def _way_on(context: HydraConf, folder: Path) -> str:
     """Say how a run that has ended early goes on."""
+    from pruneplug.training.checkpoints.store import CHECKPOINTS
+
     if not (folder / CHECKPOINTS).exists():
         return "Nothing was saved yet that a run could go on from."
     # The run's own checkpoints are found without being told where they are.

@@ -20,7 +20,7 @@ _AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
 
 
 @_AS_IT_IS
-def sparsity_curves(journal: Path, png: Path) -> None:
+def draw_sparsity_curves(journal: Path, png: Path) -> None:
     """Draw the sparsity of each pruned weight over the steps of a journal's last run.
 
     A dot marks the step at which a weight reached the sparsity that it ended with. Lines are
@@ -54,7 +54,7 @@ def sparsity_curves(journal: Path, png: Path) -> None:
 
 
 @_AS_IT_IS
-def final_sparsity(rows: Sequence[Mapping[str, Any]], png: Path) -> None:
+def draw_final_sparsity(rows: Sequence[Mapping[str, Any]], png: Path) -> None:
     """Draw the final sparsity of each pruned weight as a bar, with a mark at its target.
 
     Args:

@@ -13,7 +13,7 @@ from pruneplug.command.console import layer_table
 from pruneplug.command.importing import importing
 from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings
-from pruneplug.command.settings.planning import Plan, PlannedJob
+from pruneplug.command.settings.dry_run import DryRun, PlannedJob
 from pruneplug.command.settings.tracking import MlflowSettings
 from pruneplug.pruning.backend import require_tensorflow
 from pruneplug.pruning.schedules import FieldSchedule, OneShotSparsity
@@ -45,20 +45,20 @@ class Preview:
     sizes: Sizes
 
 
-def show_plan(plan: Plan, console: Console) -> None:
+def show_dry_run(dry: DryRun, console: Console) -> None:
     """Print what would be run.
 
     Args:
-        plan: The jobs. Of several, the sparsest is shown in detail.
+        dry: The jobs. Of several, the sparsest is shown in detail.
         console: Where to.
 
     Raises:
         OSError: If a file that the settings name is missing.
         ValueError: If the settings, or files they name, cannot be trained with.
     """
-    if plan.sweep is not None:
-        _show_jobs(plan, console)
-    job = max(plan.jobs, key=lambda job: job.settings.sparsity)
+    if dry.sweep is not None:
+        _show_jobs(dry, console)
+    job = max(dry.jobs, key=lambda job: job.settings.sparsity)
     preview = preview_job(job.settings)
     layers = {weight.name: asdict(weight) for weight in preview.report.weights}
     console.print(layer_table(layers, preview.report.skipped, "What would be pruned"))
@@ -128,13 +128,13 @@ def _sparsity(schedule: FieldSchedule, updates: list[int], planned: int, column:
     return 0.0 if last is None else schedule.sparsity(last)
 
 
-def _show_jobs(plan: Plan, console: Console) -> None:
-    table = Table(title=f"Jobs of the sweep in {plan.sweep}", title_justify="left")
+def _show_jobs(dry: DryRun, console: Console) -> None:
+    table = Table(title=f"Jobs of the sweep in {dry.sweep}", title_justify="left")
     table.add_column("job", justify="right")
     table.add_column("overrides", overflow="fold")
-    for number, job in enumerate(plan.jobs):
-        words = plan.search if plan.search else job.overrides
-        table.add_row("each" if plan.search else str(number), redact(" ".join(words)))
+    for number, job in enumerate(dry.jobs):
+        words = dry.search if dry.search else job.overrides
+        table.add_row("each" if dry.search else str(number), redact(" ".join(words)))
     console.print(table, markup=False)
 
 

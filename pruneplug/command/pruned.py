@@ -40,7 +40,7 @@ def prune(settings: Settings, dense: keras.Model, schedule: FieldSchedule) -> ke
         block.pooling,
         pruning_policy=settings.policy.build(),
         # What is done once, at step 1, asks no schedule whether it is wanted.
-        sparsity_m_by_n=block.build_groups() if settings.sparsity else None,
+        sparsity_m_by_n=block.build_m_by_n() if settings.sparsity else None,
         allocation=allocation,
     )
     weights = candidates(pruned)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pruneplug.command.comparison import Report, read_runs, write_report
+from pruneplug.command.terminal import USAGE
 
-USAGE = 2
 DESCRIPTION = """\
 Compare runs: ranking, accuracy against sparsity with the dense baseline and the Pareto front,
 sparsity of each weight over the steps, and sizes. Runs that differ in their seed only are one
@@ -62,7 +62,7 @@ def _report(source: str, out: Path | None, uri: str | None) -> Report:
         runs, unfinished = read_runs(folder)
         return write_report(runs, unfinished, str(folder.absolute()), out or folder / "report")
     # Imported here: MLflow takes seconds, and folders do without it.
-    from pruneplug.command.comparison.tracked import read_experiment
+    from pruneplug.command.comparison.from_mlflow import read_experiment
 
     runs, damaged = read_experiment(source, uri)
     name = re.sub(r"[^\w.-]+", "_", source)

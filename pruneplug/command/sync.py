@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pruneplug.command.terminal import FAILED, USAGE
 from pruneplug.process.files import find_files
 from pruneplug.tracking import Journal
 from pruneplug.tracking.lines import damage
@@ -20,7 +21,6 @@ from pruneplug.tracking.store import InTrash, reason
 
 PROGRAM = "pruneplug.sync"
 JOURNALS = "*.jsonl"
-FAILED, USAGE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,14 +94,14 @@ def _send_all(addresses: dict[Path, str]) -> dict[Path, str]:
             problem = str(error)
         except Exception as error:  # whatever MLflow or the network comes up with
             problem = unreachable[uri] = reason(error)
-        said = [_outcome(missing, refused, problem, uri), damage(journal)]
+        said = [_told(missing, refused, problem, uri), damage(journal)]
         if refused or problem or said[-1]:
             problems[journal] = refused or problem
         print(f"{journal.parent}: {'; '.join(filter(None, said))}")
     return problems
 
 
-def _outcome(missing: str, refused: str, problem: str, uri: str) -> str:
+def _told(missing: str, refused: str, problem: str, uri: str) -> str:
     if refused or (problem and missing):
         return f"{public(uri)} has not got everything: {refused or problem}"
     if problem:

@@ -15,6 +15,8 @@ from pruneplug.process.signals import STOP_SIGNALS, exit_code
 from pruneplug.tracking.locations import redact
 
 PROGRAM = "pruneplug-train"
+# Exit codes of all commands; 0 is success, and 128 + its number stands for a signal.
+FAILED, USAGE, TARGET_MISSED = 1, 2, 3
 _FULL_ERRORS = "HYDRA_FULL_ERROR"
 
 

@@ -45,13 +45,13 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield aside
-        sync(aside)
+        to_disk(aside)
         os.replace(aside, path)
     except BaseException:
         with suppress(OSError):
             aside.unlink()
         raise
-    sync(path.parent)
+    to_disk(path.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def sync(path: Path) -> None:
+def to_disk(path: Path) -> None:
     """Wait until a file, or the list of files in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -15,7 +15,7 @@ from pruneplug.pruning.masked import last_update, update_mark
 from pruneplug.pruning.patterns import MByN
 from pruneplug.pruning.ranking import kept_count
 from pruneplug.pruning.schedules import PruningSchedule, are_alike
-from pruneplug.pruning.schedules.plan import at_target, computes_steps, last_due, sparsity_at
+from pruneplug.pruning.schedules.reach import at_target, computes_steps, last_due, sparsity_at
 from pruneplug.pruning.sparsity import WeightSparsity
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 

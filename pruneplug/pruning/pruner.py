@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,7 @@ class Pruner:
         for counter in self._counters:
             variables.write(counter.increment, 1)
         event = self._update(thorough=True)
-        self._plan(self._cohorts)
+        self._look_ahead(self._cohorts)
         return event
 
     def advance(self, count: int | None = 1) -> PruningEvent | None:
@@ -129,14 +129,14 @@ class Pruner:
                 self._clock.learn(taken, count or self._stride)
             self._look()
             event, planned = self._update(thorough=True), self._cohorts
-        self._plan(planned)
+        self._look_ahead(planned)
         return event
 
     def catch_up(self) -> PruningEvent | None:
         """Bring up to date whatever stands behind, between two calls of `advance` too."""
         self.step = max(self._clock.counted(), 0)
         event = self._update(thorough=True)
-        self._plan(self._cohorts)
+        self._look_ahead(self._cohorts)
         return event
 
     def next_update(self, until: int) -> int | None:
@@ -229,7 +229,7 @@ class Pruner:
             cohort.apply(*due[cohort], masks)
         return PruningEvent(max(step for step, _ in due.values()), self.weights())
 
-    def _plan(self, planned: Sequence[Cohort]) -> None:
+    def _look_ahead(self, planned: Sequence[Cohort]) -> None:
         """Find the next updates, and let the optimizer step before each write dense values."""
         for cohort in planned:
             before = cohort.dense_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from pruneplug.pruning.cohort import Cohort
-from pruneplug.pruning.schedules.plan import (
+from pruneplug.pruning.schedules.reach import (
     at_target,
     computes_steps,
     last_due,

@@ -20,7 +20,7 @@ from pruneplug.pruning import (
 )
 from pruneplug.pruning.allocation import Allocation, UniformAllocation
 from pruneplug.pruning.masked import MaskedLayer, last_update, update_mark
-from pruneplug.pruning.schedules.plan import at_target, last_due
+from pruneplug.pruning.schedules.reach import at_target, last_due
 
 
 @keras.saving.register_keras_serializable("pruneplug")

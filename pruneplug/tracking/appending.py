@@ -5,7 +5,7 @@ import os
 import weakref
 from pathlib import Path
 
-from pruneplug.process.files import sync, write_bytes
+from pruneplug.process.files import to_disk, write_bytes
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class AppendedFile:
         while data:
             del data[: os.write(self._descriptor, data)]
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Wait until all of it is on the disk.
 
         Raises:
@@ -49,7 +49,7 @@ class AppendedFile:
         """
         os.fsync(self._descriptor)
         if not self._folder_synced:
-            sync(self._path.parent)
+            to_disk(self._path.parent)
             self._folder_synced = True
 
     def _open(self) -> None:

@@ -39,7 +39,7 @@ class Tracker(Protocol):
             folder: the folder inside the run's artifacts, "" for the top.
         """
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Wait until what was recorded outlives a power cut; called before each checkpoint."""
 
     def finish(self, status: RunStatus) -> None:
@@ -65,7 +65,7 @@ class NullTracker:
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Do nothing."""
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Do nothing."""
 
     def finish(self, status: RunStatus) -> None:

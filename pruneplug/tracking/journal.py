@@ -80,7 +80,7 @@ class Journal:
         self._append("params", params={key: _clean(value) for key, value in params.items()})
         self._append("tags", tags={key: _clean(value) for key, value in tags.items()})
         # Nobody may hear of a run that a power cut makes forgotten here.
-        self.sync()
+        self.flush()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record measured values."""
@@ -99,11 +99,11 @@ class Journal:
         name = path.relative_to(self.path.parent) if inside else path
         self._append("artifact", path=name.as_posix(), folder=folder)
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Wait until what was recorded is on the disk, where no power cut reaches it."""
         self._write_pending()
         try:
-            self._file.sync()
+            self._file.flush()
         except OSError as problem:
             _logger.warning("%s may not survive a power cut (%s).", self.path, problem)
 
@@ -111,7 +111,7 @@ class Journal:
         """Record how the run ended, and say what of it is lost, if anything is."""
         self._append("finish", status=status)
         self._id, self._measured = None, {}
-        self.sync()
+        self.flush()
         self._say_what_is_lost()
 
     def describe(self) -> dict[str, str]:

@@ -67,9 +67,9 @@ class MlflowTracker:
         """Attach a file or a folder."""
         self.journal.log_artifact(path, folder)
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Wait until the journal is on the disk."""
-        self.journal.sync()
+        self.journal.flush()
 
     def finish(self, status: RunStatus) -> None:
         """End the run, wait until MLflow has it, and warn of what it lacks."""
@@ -77,7 +77,7 @@ class MlflowTracker:
         if self._sender is None:
             return
         self._sender.close(self._patience)
-        self.message = self._sender.report()
+        self.message = self._sender.what_is_left()
         if self.message:
             _logger.warning("%s", self.message)
 

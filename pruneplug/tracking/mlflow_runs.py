@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PAGE = 500
 
 
-class TrackedRun(NamedTuple):
+class StoredRun(NamedTuple):
     """A run of a store.
 
     Attributes:
@@ -31,9 +31,9 @@ class TrackedRun(NamedTuple):
     curves: dict[str, Curve]
 
 
-def tracked_runs(
+def stored_runs(
     experiment: str, uri: str | None, files: tuple[str, ...], folder: Path
-) -> Iterator[TrackedRun]:
+) -> Iterator[StoredRun]:
     """Read the runs of an experiment, the oldest first.
 
     Args:
@@ -97,7 +97,7 @@ def _runs(client: "MlflowClient", experiment_id: str) -> Iterator["Run"]:
             return
 
 
-def _download(client: "MlflowClient", run: "Run", files: list[str], folder: Path) -> TrackedRun:
+def _download(client: "MlflowClient", run: "Run", files: list[str], folder: Path) -> StoredRun:
     run_id = run.info.run_id
     target = folder / run_id
     target.mkdir(parents=True)
@@ -105,7 +105,7 @@ def _download(client: "MlflowClient", run: "Run", files: list[str], folder: Path
         client.download_artifacts(run_id, name, str(target))
     keys = [key for key in run.data.metrics if key.startswith(CURVE_PREFIX)]
     curves = {key.removeprefix(CURVE_PREFIX): _curve(client, run_id, key) for key in keys}
-    return TrackedRun(run.info.run_name or run_id, target, curves)
+    return StoredRun(run.info.run_name or run_id, target, curves)
 
 
 def _curve(client: "MlflowClient", run_id: str, key: str) -> Curve:

@@ -62,7 +62,7 @@ class Sender:
             before = self.delivery.sent.offset
             self._thread.join(patience)
 
-    def report(self) -> str:
+    def what_is_left(self) -> str:
         """Say what the store lacks, why, and the way out; "" when it has everything."""
         delivery = self.delivery
         said = [f"{delivery.address} refused {k}: {v}" for k, v in delivery.refusals.items()]

@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The outcome of a training run.
+    """What came of a training run.
 
     Args:
         steps: Optimizer steps taken.
@@ -106,7 +106,7 @@ def finish(session: Session, test: Evaluation | None, keeper: Keeper, loan: Loan
     metrics = _measure(session, test)
     report = sparsity_report(session.model)
     session.log.log(PruningEvent(session.step, report.weights).metrics(), session.step)
-    checkpoint = keeper.save(outcome=metrics)
+    checkpoint = keeper.save(final_metrics=metrics)
     return TrainingResult(
         steps=session.step,
         metrics=metrics,
@@ -136,7 +136,7 @@ def stored_result(session: Session, checkpoint: Checkpoint, loan: Loan) -> Train
     facts = checkpoint.facts
     return TrainingResult(
         steps=checkpoint.step,
-        metrics=dict(facts["outcome"]),
+        metrics=checkpoint.final_metrics,
         report=sparsity_report(session.model),
         model=loan.result_model(session.model, session.feed),
         history=dict(facts["history"]),

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pruneplug.training.checkpoints.callbacks.state import CallbackState
-from pruneplug.training.checkpoints.checkpoint import Checkpoint
+from pruneplug.training.checkpoints.checkpoint import FINAL_METRICS, Checkpoint
 from pruneplug.training.checkpoints.manifest import DamagedCheckpointError
 from pruneplug.training.checkpoints.rules import Alarm
 from pruneplug.training.checkpoints.store import CheckpointStore
@@ -87,12 +87,12 @@ class Keeper:
         return f"It can go on from step {step}, which is saved in {path}."
 
     def save(
-        self, outcome: Mapping[str, float] | None = None, positioned: bool = True
+        self, final_metrics: Mapping[str, float] | None = None, positioned: bool = True
     ) -> Path | None:
         """Write a checkpoint; one that cannot be written costs a warning and no more.
 
         Args:
-            outcome: The final metrics, which marks the run as finished.
+            final_metrics: The final metrics, which marks the run as finished.
             positioned: Whether the training data stands where it should.
 
         Returns:
@@ -107,9 +107,9 @@ class Keeper:
         check_weights(session.model, session.step)
         extra = session.feed.save if positioned else _nothing
         try:
-            session.log.sync()
-            checkpoint = self._checkpoint(self._store, outcome)
-            path = self._store.save(checkpoint, extra, final=outcome is not None)
+            session.log.flush()
+            checkpoint = self._checkpoint(self._store, final_metrics)
+            path = self._store.save(checkpoint, extra, final=final_metrics is not None)
         except OSError as error:
             warnings.warn(
                 f"The checkpoint of step {session.step} could not be written ({error}); training "
@@ -123,7 +123,7 @@ class Keeper:
         return path
 
     def _checkpoint(
-        self, store: CheckpointStore, outcome: Mapping[str, float] | None
+        self, store: CheckpointStore, final_metrics: Mapping[str, float] | None
     ) -> Checkpoint:
         session, best = self._session, self._session.best
         states, arrays = self._callbacks.save()
@@ -134,14 +134,14 @@ class Keeper:
         sections["replicas"] = list(self._replicas.read())
         sections["callbacks"] = arrays
         needs = []
-        if best.step is not None and outcome is None:
+        if best.step is not None and final_metrics is None:
             if self._best_is_in(store):
                 self._best_at = best.step
                 needs = [best.step]
             else:  # averages, or its own checkpoint could not be written or is another run's
                 names = [variable.path for variable in session.model.variables]
                 sections["best"] = list(zip(names, best.weights, strict=True))
-        facts = {**self._facts(), "callbacks": states, "outcome": outcome}
+        facts = {**self._facts(), "callbacks": states, FINAL_METRICS: final_metrics}
         return Checkpoint(session.step, facts, sections, needs)
 
     def _best_is_in(self, store: CheckpointStore) -> bool:
@@ -217,7 +217,7 @@ class Keeper:
 
 def _restore_best(checkpoint: Checkpoint, session: Session) -> None:
     state = checkpoint.facts["best"]
-    if state["step"] is None or checkpoint.facts["outcome"] is not None:
+    if state["step"] is None or checkpoint.is_finished:
         return
     weights = checkpoint.sections.get("best")
     try:

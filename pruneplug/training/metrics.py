@@ -35,13 +35,13 @@ class MetricLog:
                     stacklevel=2,
                 )
 
-    def sync(self) -> None:
+    def flush(self) -> None:
         """Let what was logged outlive a power cut: a checkpoint presupposes it."""
-        sync = getattr(self._tracker, "sync", None)
-        if sync is None:
+        flush = getattr(self._tracker, "flush", None)
+        if flush is None:
             return  # a tracker of one's own may keep nothing on a disk
         try:
-            sync()
+            flush()
         except Exception as error:
             if not self._failed:
                 self._failed = True

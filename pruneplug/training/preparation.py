@@ -13,7 +13,7 @@ from pruneplug.pruning.naming import rename_monitors
 from pruneplug.pruning.prune import prune_low_magnitude
 from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.schedules import PruningSchedule
-from pruneplug.pruning.schedules.plan import computes_steps, never_fires
+from pruneplug.pruning.schedules.reach import computes_steps, never_fires
 from pruneplug.pruning.wrapper import pruned_layers
 from pruneplug.training.feeds.base import Data, evaluation_feed
 from pruneplug.training.model.averages import swaps_averages
@@ -21,7 +21,7 @@ from pruneplug.training.steps.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
-class Pruning:
+class Wrapping:
     """How to prune a model.
 
     Args:

@@ -30,7 +30,7 @@ from pruneplug.training.metrics import MetricLog
 from pruneplug.training.model.build import build_model, build_state
 from pruneplug.training.model.compiling import AUTO, check_compile, compile_model
 from pruneplug.training.model.lending import Loan
-from pruneplug.training.preparation import Pruning, callback_list, check_schedules, evaluation
+from pruneplug.training.preparation import Wrapping, callback_list, check_schedules, evaluation
 from pruneplug.training.progress import Progress
 from pruneplug.training.session import Session
 from pruneplug.training.steps.compilation import choose
@@ -120,7 +120,7 @@ class Trainer:
         self.resume, self.force_resume = resume, force_resume
         self._settings = dict(settings or {})
         self._folder = None if folder is None else Path(folder)
-        self._pruning = Pruning(schedule, pruning)
+        self._pruning = Wrapping(schedule, pruning)
         self._pruning.check(model)
         self._compile = {
             "optimizer": optimizer,
@@ -201,7 +201,7 @@ class Trainer:
             differs |= check_variables(session.model, checkpoint.sections, self.force_resume)
             if differs:
                 check_rest(checkpoint, session.plan.total_steps)
-            if checkpoint.facts["outcome"] is not None:
+            if checkpoint.is_finished:
                 return stored_result(session, checkpoint, loan)
         tested = evaluation(session.model, test, "test data", self.batch_size, session.callbacks)
         with rows_kept(session.callbacks.callbacks, checkpoint):

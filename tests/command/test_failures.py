@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pruneplug.command.failures import ERRORS, broken_off, describe, keep_traceback
+from pruneplug.command.failures import broken_off, describe, keep_traceback
+from pruneplug.command.folder import ERRORS
 
 GRAPH = """Graph execution error:
 

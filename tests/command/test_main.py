@@ -18,12 +18,11 @@ import pytest
 from cli import write_tiny_data
 from places import ROOT
 
+from pruneplug.command.folder import JOURNAL, LAYERS, SCAN, SUGGESTION
 from pruneplug.command.main import TARGET_MISSED, USAGE, main
-from pruneplug.command.outputs import JOURNAL, LAYERS
-from pruneplug.command.sensitivity.writing import SUGGESTION, TABLE
 
 QUICK = "experiment=quick"
-TABLES = (LAYERS, JOURNAL, TABLE, SUGGESTION)
+TABLES = (LAYERS, JOURNAL, SCAN, SUGGESTION)
 LOGGING = "hydra._internal.logging_config.configure_logging"
 # experiment=quick: 2 epochs of 41 steps; 0.1 and 0.7 of 82 steps; and the end of the training.
 UPDATES = [*range(8, 58), 82]

@@ -10,7 +10,7 @@ from cli import run_command, write_tiny_data
 from pruneplug.command.preview import draw, preview_job
 from pruneplug.command.settings import register_schemas
 from pruneplug.command.settings.command_line import CommandLine, split_dry_run
-from pruneplug.command.settings.planning import plan
+from pruneplug.command.settings.dry_run import plan
 from pruneplug.pruning.schedules import ConstantSparsity, OneShotSparsity, PolynomialDecay
 
 DRY = "dry_run=true"

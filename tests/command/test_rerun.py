@@ -9,7 +9,7 @@ from cli import run_command, write_tiny_data
 
 from pruneplug.command.settings import Settings, register_schemas, to_yaml
 from pruneplug.command.settings.command_line import CommandLine
-from pruneplug.command.settings.planning import plan
+from pruneplug.command.settings.dry_run import plan
 
 # Every group differs from its default, and one has a mapping in it.
 CHOICES = (

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from places import ROOT
 
-from pruneplug.command.outputs import JOURNAL
+from pruneplug.command.folder import JOURNAL
 from pruneplug.command.settings import config_folder, explain, read_settings, register_schemas
 from pruneplug.command.sweep.identity import config_hash, git_commit
 from pruneplug.command.sweep.jobs import JobRecord, read_records

@@ -19,7 +19,7 @@ from pruneplug import (
     prune_low_magnitude,
 )
 from pruneplug.pruning.schedules import AskedSchedule, are_alike, as_schedule
-from pruneplug.pruning.schedules.plan import last_due
+from pruneplug.pruning.schedules.reach import last_due
 
 X = np.ones((24, 4), "float32")
 BATCH = 4

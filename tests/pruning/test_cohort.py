@@ -22,7 +22,7 @@ from pruneplug import (
     strip_pruning,
 )
 from pruneplug.pruning.cohort import cohorts
-from pruneplug.pruning.schedules.plan import last_due
+from pruneplug.pruning.schedules.reach import last_due
 from pruneplug.pruning.weights import named_layers
 
 BATCH = 4

@@ -13,7 +13,7 @@ from pruneplug import (
     PolynomialDecay,
     PruningSchedule,
 )
-from pruneplug.pruning.schedules.plan import never_fires, stays_short
+from pruneplug.pruning.schedules.reach import never_fires, stays_short
 
 
 class Computed(PruningSchedule):

@@ -31,7 +31,7 @@ def test_points_arrive_while_training_goes_on(journal: Journal, store) -> None:
         time.sleep(0.01)
     assert store.calls == [1]
     sender.close(patience=5)
-    assert sender.report() == ""
+    assert sender.what_is_left() == ""
 
 
 def test_an_outage_is_survived(journal: Journal, store) -> None:
@@ -44,7 +44,7 @@ def test_an_outage_is_survived(journal: Journal, store) -> None:
     store.down = False
     sender.close(patience=5)
     assert [p.step for p in next(iter(store.points.values()))] == [0, 1, 2, 3, 4]
-    assert sender.report() == ""
+    assert sender.what_is_left() == ""
 
 
 def test_a_dead_store_is_given_up_soon_with_a_message(journal: Journal, store) -> None:
@@ -54,7 +54,7 @@ def test_a_dead_store_is_given_up_soon_with_a_message(journal: Journal, store) -
     begin = time.monotonic()
     sender.close(patience=60)
     assert time.monotonic() - begin < 5
-    report = sender.report()
+    report = sender.what_is_left()
     assert "2 points and 3 other entries (ConnectionError" in report
     assert str(journal.path) in report
     assert "secret" not in report
@@ -68,13 +68,13 @@ def test_a_hanging_store_is_left_behind(
     begin = time.monotonic()
     sender.close(patience=0.2)
     assert time.monotonic() - begin < 2
-    assert "it answers too slowly" in sender.report()
+    assert "it answers too slowly" in sender.what_is_left()
 
 
 def test_connecting_may_take_longer(journal: Journal, store) -> None:
     sender = _sender(journal, lambda: time.sleep(1) or store)
     sender.close(patience=0.2)
-    assert sender.report() == ""
+    assert sender.what_is_left() == ""
 
 
 def test_pauses_grow_while_the_store_fails(

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruneplug import PolynomialDecay
-from pruneplug.training import Trainer, TrainingResult
+from pruneplug import PolynomialDecay, Trainer, TrainingResult
 from pruneplug.training.checkpoints.store import CheckpointStore
 from pruneplug.training.faults import TrainingDivergedError
 

@@ -17,7 +17,7 @@ from pruneplug import (
 from pruneplug.pruning.callbacks import UpdatePruningStep
 from pruneplug.pruning.schedules import PruningSchedule
 from pruneplug.pruning.wrapper import pruned_layers
-from pruneplug.training.preparation import Pruning, callback_list, check_schedules
+from pruneplug.training.preparation import Wrapping, callback_list, check_schedules
 
 SCHEDULE = ConstantSparsity(0.5, 0)
 
@@ -28,12 +28,12 @@ def build() -> keras.Model:
 
 def test_wraps_a_dense_model_and_leaves_a_pruned_one() -> None:
     options = {"block_size": (1, 3), "allocation": GlobalAllocation()}
-    model = Pruning(SCHEDULE, options).wrap(build())
+    model = Wrapping(SCHEDULE, options).wrap(build())
     (layer,) = pruned_layers(model)
     assert layer.block_size == (1, 3)
     assert layer.allocation == GlobalAllocation()
     strip_pruning(model)
-    assert Pruning(None, {}).wrap(model) is model
+    assert Wrapping(None, {}).wrap(model) is model
     assert type(model.trainable_variables[0].constraint).__name__ == "MaskConstraint"
 
 
@@ -47,19 +47,19 @@ def test_wraps_a_dense_model_and_leaves_a_pruned_one() -> None:
 )
 def test_refuses_arguments_that_nobody_takes(name: str, hint: str) -> None:
     with pytest.raises(TypeError, match=re.escape(hint)):
-        Pruning(SCHEDULE, {name: 1})
+        Wrapping(SCHEDULE, {name: 1})
 
 
 def test_needs_exactly_one_schedule() -> None:
     with pytest.raises(ValueError, match="got schedule=None"):
-        Pruning(None, {}).check(build())
+        Wrapping(None, {}).check(build())
     pruned = prune_low_magnitude(build(), SCHEDULE)
     with pytest.raises(ValueError, match="schedule must be left out"):
-        Pruning(SCHEDULE, {}).check(pruned)
+        Wrapping(SCHEDULE, {}).check(pruned)
     with pytest.raises(ValueError, match=r"block_size must be left out .* got block_size=.2, 1"):
-        Pruning(None, {"block_size": (2, 1)}).check(pruned)
+        Wrapping(None, {"block_size": (2, 1)}).check(pruned)
     with pytest.raises(TypeError, match=r"model must be a Keras 3 model; got builtins\.str"):
-        Pruning(SCHEDULE, {}).check("model")  # type: ignore[arg-type]
+        Wrapping(SCHEDULE, {}).check("model")  # type: ignore[arg-type]
 
 
 def test_callbacks_get_model_and_history() -> None:

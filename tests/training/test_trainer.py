@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruneplug import ConstantSparsity, PolynomialDecay, prune_low_magnitude
+from pruneplug import (
+    ConstantSparsity,
+    PolynomialDecay,
+    Trainer,
+    TrainingResult,
+    prune_low_magnitude,
+)
 from pruneplug.pruning.callbacks import UpdatePruningStep
-from pruneplug.training import Trainer, TrainingResult
 from pruneplug.training.feeds.base import train_feed
 
 STEPS = 13  # in an epoch: 12 batches of 8 and a short one

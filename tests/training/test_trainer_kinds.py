@@ -12,8 +12,8 @@ from keras import layers as L
 from sparse import zeros
 
 from pruneplug import ConstantSparsity, GlobalAllocation, PolynomialDecay
-from pruneplug.training import Trainer
 from pruneplug.training.feeds.arrays import permutation
+from pruneplug.training.trainer import Trainer
 
 SCHEDULE = PolynomialDecay(0.0, 0.5, begin_step=0, end_step=4, frequency=2)
 RNG = np.random.default_rng(0)

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruneplug import PolynomialDecay
-from pruneplug.training import Trainer, TrainingResult
+from pruneplug import PolynomialDecay, Trainer, TrainingResult
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(22, 6)).astype("float32")

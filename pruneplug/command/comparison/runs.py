@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pruneplug.command.flat import flatten
-from pruneplug.command.outputs import CONFIG, JOURNAL, SUMMARY, read_summary
+from pruneplug.command.folder import CONFIG, JOURNAL, SUMMARY
+from pruneplug.command.summary import read_summary
 from pruneplug.process.files import find_files
 from pruneplug.tracking.curves import Curve, read_curves
 

@@ -11,9 +11,9 @@ from pruneplug.command.comparison.groups import Comparison, compare
 from pruneplug.command.comparison.page import page
 from pruneplug.command.comparison.runs import Run
 from pruneplug.command.comparison.tables import layers_table, ranking, readable, runs_table, verdict
+from pruneplug.command.folder import PAGE
 from pruneplug.process.files import replacing, write_csv, write_text
 
-PAGE = "report.html"
 TABLES = ("ranking.csv", "runs.csv", "layers.csv")
 PICTURES = {
     "accuracy.png": "Accuracy against sparsity",

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.command.sensitivity.results import Cell, Sensitivity
+from pruneplug.command.sensitivity.sensitivity import Cell, Sensitivity
 from pruneplug.pruning.patterns import Pattern
 from pruneplug.pruning.ranking import kept_count
 from pruneplug.pruning.weights import named_weights

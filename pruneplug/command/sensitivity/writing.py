@@ -10,11 +10,11 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
-from pruneplug.command.sensitivity.results import Sensitivity
+from pruneplug.command.folder import SCAN, SCAN_PICTURE, SUGGESTION
+from pruneplug.command.sensitivity.sensitivity import Sensitivity
 from pruneplug.process.files import replacing, write_csv, write_text
 
 COLUMNS = ("weight", "asked", "sparsity", "accuracy", "drop")
-TABLE, PICTURE, SUGGESTION = "sensitivity.csv", "sensitivity.png", "sensitivity.yaml"
 _DPI = 120
 # Dollar signs in names and settings are no formulas.
 _AS_IT_IS = matplotlib.rc_context({"text.parse_math": False})
@@ -36,7 +36,7 @@ def write_scan(result: Sensitivity, tolerance: float, folder: Path) -> list[Path
     Raises:
         OSError: If a file cannot be written.
     """
-    files = [folder / name for name in (TABLE, PICTURE, SUGGESTION)]
+    files = [folder / name for name in (SCAN, SCAN_PICTURE, SUGGESTION)]
     _write_csv(result, files[0])
     with replacing(files[1]) as png:
         heat_map(result, png)

@@ -35,7 +35,7 @@ class BlockSettings:
             require(self.size == [1, 1], "block.size", f"be [1,1] {beside}", self.size)
             require(self.pooling == "AVG", "block.pooling", f"stay AVG {beside}", self.pooling)
 
-    def build_groups(self) -> "MByN | None":
+    def build_m_by_n(self) -> "MByN | None":
         """Build the pattern of groups; None where blocks are pruned."""
         from pruneplug.pruning.patterns import MByN
 

@@ -12,12 +12,12 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from pruneplug.command.folder import CONFIG, HYDRA_SWEEP
 from pruneplug.command.settings.compose import config_folder
 from pruneplug.command.settings.run import SCHEMAS, Settings
 
 # What the settings are registered as, and each of their groups, beside the schemas.
 RERUN = "base_rerun"
-_CONFIG, _SWEEP = "config.yaml", "multirun.yaml"
 _LONG = ("--config-dir", "--config-name", "--config-path")
 _SHORT = ("-cd", "-cn", "-cp")
 # So many runs are named where one must be chosen.
@@ -41,10 +41,10 @@ def saved_run(given: Namespace) -> Path | None:
         ValueError: If the folder is a sweep's, or holds a config that would not be read.
     """
     place, named = given.config_path or given.config_dir, given.config_name
-    if not place or named not in (None, _CONFIG, Path(_CONFIG).stem):
+    if not place or named not in (None, CONFIG, Path(CONFIG).stem):
         return None
     path = Path(place).absolute()
-    file = path if path.is_file() else path / _CONFIG
+    file = path if path.is_file() else path / CONFIG
     if not file.is_file():
         _check_folder(path, given)
         return None
@@ -59,10 +59,10 @@ def saved_run(given: Namespace) -> Path | None:
     known = {field.name for field in fields(Settings)}
     if not (named or given.config_path or content.keys() <= known):
         return None  # another app's, in a folder of further configs
-    if (file.parent / _SWEEP).exists():
+    if (file.parent / HYDRA_SWEEP).exists():
         raise ValueError(
             f"--config-dir must be the folder of one run; got {file.parent}, which is a sweep's. "
-            f"Take that of one of its jobs, or repeat the command that is in its {_SWEEP}."
+            f"Take that of one of its jobs, or repeat the command that is in its {HYDRA_SWEEP}."
         )
     return file.parent
 
@@ -80,15 +80,15 @@ def register_run(run: Path) -> None:
     Raises:
         ValueError: If its file is not what a run writes.
     """
-    saved = _read(run / _CONFIG)
-    top = _read(config_folder() / _CONFIG)
+    saved = _read(run / CONFIG)
+    top = _read(config_folder() / CONFIG)
     store = ConfigStore.instance()
     for choice in top["defaults"]:
         for group in choice if isinstance(choice, dict) else ():
             if group in saved:
                 own = saved.pop(group)
                 if not isinstance(own, dict):
-                    raise ValueError(f"{run / _CONFIG} must be a run's; got {group}={own!r}.")
+                    raise ValueError(f"{run / CONFIG} must be a run's; got {group}={own!r}.")
                 base = own.get("name", choice[group])
                 if base not in SCHEMAS.get(group, (base,)):
                     known = ", ".join(SCHEMAS[group])
@@ -124,17 +124,17 @@ def _check_folder(folder: Path, given: Namespace) -> None:
     if given.config_path and "://" not in given.config_path:
         raise ValueError(
             f"--config-path must be the folder of a run or of configs; got {folder}, without a "
-            f"{_CONFIG}."
+            f"{CONFIG}."
         )
     if given.config_name or not folder.is_dir():
         return  # Hydra says what is wrong
-    if runs := sorted(file.parent.name for file in folder.glob(f"*/{_CONFIG}")):
+    if runs := sorted(file.parent.name for file in folder.glob(f"*/{CONFIG}")):
         raise ValueError(
             "--config-dir must be the folder of one run; got "
             f"{folder}, which holds {', '.join(runs[:_SHOWN])}."
         )
     if not any(found for depth in ("", "*/", "*/*/") for found in folder.glob(f"{depth}*.yaml")):
-        raise ValueError(f"--config-dir must hold a run's {_CONFIG}, or configs; got {folder}.")
+        raise ValueError(f"--config-dir must hold a run's {CONFIG}, or configs; got {folder}.")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pruneplug.command.outputs import SUMMARY, read_summary
+from pruneplug.command.folder import JOB, SUMMARY
+from pruneplug.command.summary import read_summary
+from pruneplug.command.terminal import TARGET_MISSED
 from pruneplug.process.files import find_files, read_json, write_json
 
-RECORD = "job.json"
-TARGET_MISSED = 3
 _ENDED = {0: "done", TARGET_MISSED: "target missed"}
 
 
@@ -50,7 +50,7 @@ class JobRecord:
     def write(self) -> None:
         """Write the record in one step, so that no crash leaves half of it."""
         content = {k: v for k, v in asdict(self).items() if k != "folder"}
-        write_json(self.folder / RECORD, content)
+        write_json(self.folder / JOB, content)
 
     def summary(self) -> Mapping[str, Any]:
         """Return what it came to; empty unless it has finished and that can be read."""
@@ -80,7 +80,7 @@ class JobRecord:
 
 def read_records(sweep: Path) -> list[JobRecord]:
     """Read the records of all jobs in a sweep's folder, in the order of their numbers."""
-    found = [_read(path) for path in find_files(sweep, RECORD)]
+    found = [_read(path) for path in find_files(sweep, JOB)]
     records = [record for record in found if record is not None]
     return sorted(records, key=lambda record: (record.number, str(record.folder)))
 

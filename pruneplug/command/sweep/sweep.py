@@ -11,19 +11,17 @@ from pathlib import Path
 from rich.console import Console
 
 from pruneplug.command.comparison import Report, read_runs, write_report
-from pruneplug.command.outputs import CONFIG, JOURNAL
+from pruneplug.command.folder import CONFIG, HYDRA_SWEEP, JOURNAL, REPORT, SWEEP
 from pruneplug.command.settings.tracking import TrackingSettings
 from pruneplug.command.sweep.identity import git_commit
-from pruneplug.command.sweep.jobs import TARGET_MISSED, JobRecord, read_records
+from pruneplug.command.sweep.jobs import JobRecord, read_records
 from pruneplug.command.sweep.table import COLUMNS, print_table, rows
+from pruneplug.command.terminal import FAILED, TARGET_MISSED, USAGE
 from pruneplug.process.files import write_csv, write_text
 from pruneplug.tracking import RunStatus, Tracker
 from pruneplug.tracking.locations import redact
 
-TABLE = "sweep.csv"
-REPORT = "report"
 # Hydra writes the command line into it.
-_HYDRAS = "multirun.yaml"
 _NAME_LENGTH = 200
 
 
@@ -75,9 +73,9 @@ class Sweep:
         """
         records = read_records(self.folder)
         table = rows(records, self.folder)
-        write_csv(self.folder / TABLE, COLUMNS, table)
+        write_csv(self.folder / SWEEP, COLUMNS, table)
         self._hide_secrets()
-        self.tracker.log_artifact(self.folder / TABLE)
+        self.tracker.log_artifact(self.folder / SWEEP)
         report = self._compare()
         print_table(table, console)
         code = code or _worst(records)
@@ -99,7 +97,7 @@ class Sweep:
         return report
 
     def _hide_secrets(self) -> None:
-        path = self.folder / _HYDRAS
+        path = self.folder / HYDRA_SWEEP
         if path.exists():
             write_text(path, redact(path.read_text(encoding="utf-8")))
 
@@ -121,7 +119,7 @@ def _tags(folder: Path, overrides: Sequence[str]) -> dict[str, str]:
 def _worst(records: Sequence[JobRecord]) -> int:
     codes = {record.code if record.finished or record.code else 1 for record in records}
     # A job that broke weighs more than one that was refused or missed its target.
-    return next((code for code in (1, 2, TARGET_MISSED) if code in codes), 0)
+    return next((code for code in (FAILED, USAGE, TARGET_MISSED) if code in codes), 0)
 
 
 def _status(code: int) -> RunStatus:

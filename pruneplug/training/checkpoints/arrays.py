@@ -61,7 +61,7 @@ class HashingWriter:
             self._waiting -= size
 
 
-def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:
+def write_arrays(writer: HashingWriter, arrays: Iterable[Array]) -> None:
     """Append each array as one `.npy` record, without a copy of contiguous ones.
 
     Raises:
@@ -74,7 +74,7 @@ def write_records(writer: HashingWriter, arrays: Iterable[Array]) -> None:
         writer.write(plain.reshape(-1).view(np.uint8).data)
 
 
-def read_records(path: Path, dtypes: Iterable[str]) -> Iterator[Array]:
+def read_arrays(path: Path, dtypes: Iterable[str]) -> Iterator[Array]:
     """Yield the arrays of a file, given the names of their dtypes in order.
 
     Raises:

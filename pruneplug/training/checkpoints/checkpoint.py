@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pruneplug.process.files import sync
+from pruneplug.process.files import to_disk
 from pruneplug.training.checkpoints.arrays import (
     Array,
     HashingWriter,
     hash_file,
-    read_records,
-    write_records,
+    read_arrays,
+    write_arrays,
 )
 from pruneplug.training.checkpoints.manifest import (
     FORMAT,
@@ -25,6 +25,7 @@ from pruneplug.training.checkpoints.manifest import (
 
 FINAL = "final"
 _ARRAYS = "arrays.npy"
+FINAL_METRICS = "outcome"  # as version 0.1.0 has written it
 _VERSION = re.compile(rf"({FINAL}|step-\d{{8}})(\.\d{{1,9}})?", re.ASCII)
 
 Section = Sequence[tuple[str, Array]]
@@ -51,6 +52,16 @@ class Checkpoint:
     path: Path = Path()
     extra: Path | None = None
 
+    @property
+    def final_metrics(self) -> dict[str, float]:
+        """The metrics of the run that has finished with it; {} without a validation or before."""
+        return dict(self.facts[FINAL_METRICS] or {})
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has finished with it."""
+        return self.facts[FINAL_METRICS] is not None
+
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return the content of a checkpoint's folder after verifying all of it.
@@ -66,7 +77,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             raise DamagedCheckpointError(f"{folder}: holds step {step}")
         sections: dict[str, list[tuple[str, Array]]] = {name: [] for name in manifest["sections"]}
         entries = manifest["arrays"]
-        arrays = read_records(folder / _ARRAYS, [entry["dtype"] for entry in entries])
+        arrays = read_arrays(folder / _ARRAYS, [entry["dtype"] for entry in entries])
         for entry, array in zip(entries, arrays, strict=True):
             sections[entry["section"]].append((entry["path"], array))
         extra = folder if manifest["files"].keys() - {_ARRAYS} else None
@@ -89,7 +100,7 @@ def write_checkpoint(
         writer = HashingWriter(file)
         for section, arrays in checkpoint.sections.items():
             for path, array in arrays:
-                write_records(writer, [array])
+                write_arrays(writer, [array])
                 entries.append({"section": section, "path": path, "dtype": array.dtype.name})
         # The disk is waited for while the last arrays are hashed.
         file.flush()
@@ -109,8 +120,8 @@ def write_checkpoint(
     }
     write_manifest(folder, manifest)
     for file_path in folder.iterdir():
-        sync(file_path)
-    sync(folder)
+        to_disk(file_path)
+    to_disk(folder)
 
 
 def is_version(name: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from pruneplug.training.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from pruneplug.training.checkpoints.differences import as_lines, differences
 from pruneplug.training.checkpoints.identity import as_known
-from pruneplug.training.checkpoints.store import CheckpointStore
+from pruneplug.training.checkpoints.manifest import MANIFEST
+from pruneplug.training.checkpoints.store import CHECKPOINTS, CheckpointStore
 
 
 def find_checkpoint(store: CheckpointStore | None, resume: str, epochs: int) -> Checkpoint | None:
@@ -34,9 +35,9 @@ def find_checkpoint(store: CheckpointStore | None, resume: str, epochs: int) -> 
     if resume == "auto" and store is not None:
         return next(_suitable(store, epochs), None)
     path = Path(resume)
-    if (path / "manifest.json").exists():
+    if (path / MANIFEST).exists():
         return read_checkpoint(path)
-    found = next(_suitable(CheckpointStore(path / "checkpoints"), epochs), None)
+    found = next(_suitable(CheckpointStore(path / CHECKPOINTS), epochs), None)
     if found is None:
         raise FileNotFoundError(
             f"resume must be 'auto', 'never' or the path of a checkpoint or of a run's folder; "
@@ -91,7 +92,7 @@ def check_rest(checkpoint: Checkpoint, steps: int) -> None:
     Raises:
         ValueError: If the run has finished, or reached the end of the plan.
     """
-    if checkpoint.facts["outcome"] is not None or checkpoint.step >= steps:
+    if checkpoint.is_finished or checkpoint.step >= steps:
         raise ValueError(
             "A run that goes on with other settings must have steps left to train; got "
             f"{checkpoint.path} at step {checkpoint.step}, and {steps} planned. Train for more "
@@ -101,6 +102,6 @@ def check_rest(checkpoint: Checkpoint, steps: int) -> None:
 
 def _suitable(store: CheckpointStore, epochs: int) -> Iterator[Checkpoint]:
     for checkpoint in store.candidates():
-        finished = checkpoint.facts["outcome"] is not None
+        finished = checkpoint.is_finished
         if not finished or checkpoint.facts["epochs"] == epochs:
             yield checkpoint

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
-from pruneplug.training.checkpoints.store import CheckpointStore
+from pruneplug.training.checkpoints.store import CHECKPOINTS, CheckpointStore
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Saving:
         """
         seconds = None if self.keep_minutes is None else 60 * self.keep_minutes
         return CheckpointStore(
-            folder / "checkpoints", self.keep_checkpoints, seconds, self.clock, writes
+            folder / CHECKPOINTS, self.keep_checkpoints, seconds, self.clock, writes
         )
 
     def alarm(self, agree: Callable[[int], int] = int) -> "Alarm":

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from pruneplug.process.files import sync, write_text
+from pruneplug.process.files import to_disk, write_text
 from pruneplug.training.checkpoints.checkpoint import (
     FINAL,
     Checkpoint,
@@ -27,6 +27,7 @@ from pruneplug.training.checkpoints.checkpoint import (
 )
 from pruneplug.training.checkpoints.manifest import DamagedCheckpointError, read_manifest
 
+CHECKPOINTS = "checkpoints"  # in the folder of a run
 _LATEST = "latest"
 
 
@@ -136,13 +137,13 @@ class CheckpointStore:
         before = self._versions(name)
         number = int(before[0].suffix[1:] or 0) + 1 if before else 0
         target = draft.rename(self.folder / (f"{name}.{number}" if number else name))
-        sync(self.folder)
+        to_disk(self.folder)
         # What is left over of this costs a name, and no checkpoint.
         with suppress(OSError):
             for path in before:
                 self._retire(path)
             target = target.rename(self.folder / name)
-            sync(self.folder)
+            to_disk(self.folder)
         self._point_to(target)
         return target
 

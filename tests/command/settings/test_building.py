@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from mlflow import MlflowClient
 
+from pruneplug.command.folder import JOURNAL
 from pruneplug.command.models import cnn, mlp
-from pruneplug.command.outputs import JOURNAL
 from pruneplug.command.pruned import prune
 from pruneplug.command.settings import Settings, config_folder, read_settings, register_schemas
 from pruneplug.command.settings.optimizer import OPTIMIZERS

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pruneplug import PolynomialDecay
-from pruneplug.training import Trainer
 from pruneplug.training.checkpoints.checkpoint import Checkpoint
 from pruneplug.training.checkpoints.csv_rows import rows_kept
+from pruneplug.training.trainer import Trainer
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 4)).astype("float32"), np.arange(24) % 2

@@ -12,8 +12,7 @@ import pytest
 from keras import layers as L
 from sparse import zeros
 
-from pruneplug import PolynomialDecay
-from pruneplug.training import Trainer, TrainingResult
+from pruneplug import PolynomialDecay, Trainer, TrainingResult
 from pruneplug.training.model.averages import averaged
 
 EPOCHS, STEPS = 4, 4

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from pruneplug import PolynomialDecay, UpdatePruningStep, prune_low_magnitude
+from pruneplug import (
+    PolynomialDecay,
+    Trainer,
+    TrainingResult,
+    UpdatePruningStep,
+    prune_low_magnitude,
+)
 from pruneplug.pruning.surgery import dense_class
 from pruneplug.pruning.wrapper import pruned_layers
-from pruneplug.training import Trainer, TrainingResult
 from pruneplug.training.model.copies import COMPILATION
 
 SCHEDULE = PolynomialDecay(0.0, 0.5, begin_step=0, end_step=6, frequency=2)

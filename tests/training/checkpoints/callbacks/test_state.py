@@ -20,9 +20,9 @@ import pytest
 import tensorflow as tf
 
 from pruneplug import ConstantSparsity
-from pruneplug.training import Trainer
 from pruneplug.training.checkpoints.callbacks.state import CallbackState
 from pruneplug.training.checkpoints.manifest import read_manifest, write_manifest
+from pruneplug.training.trainer import Trainer
 
 
 class Shade(Enum):

@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder, and what it says of itself."""
+"""The summary of a finished run, and the files that it leaves with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pruneplug.command import pictures
+from pruneplug.command.folder import CONFIG, CURVES, FINAL, JOURNAL, LAYERS, MODEL, SUMMARY
 from pruneplug.process.files import read_json, replacing, write_csv, write_json
 from pruneplug.tracking import Tracker
 
@@ -16,19 +17,12 @@ if TYPE_CHECKING:
 
     from pruneplug.pruning.inspection import SparsityReport
     from pruneplug.pruning.sparsity import WeightSparsity
-    from pruneplug.training import TrainingResult
+    from pruneplug.training.ending import TrainingResult
 
-MODEL = "model.keras"
-LAYERS = "layers.csv"
-CURVES = "sparsity_curves.png"
-FINAL = "final_sparsity.png"
-SUMMARY = "summary.json"
-CONFIG = "config.yaml"
-JOURNAL = "journal.jsonl"
 COLUMNS = ("name", "shape", "target", "sparsity", "kept", "skipped")
 
 
-def write_outputs(
+def write_results(
     folder: Path, result: TrainingResult, dense: keras.Model, tracker: Tracker
 ) -> dict[str, Any]:
     """Write the stripped model, the layer table, the pictures and the summary.
@@ -111,8 +105,8 @@ def _write_table(path: Path, layers: Mapping[str, Any], report: SparsityReport) 
 def _draw(folder: Path, layers: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [{"name": name, **values} for name, values in layers.items()]
     with replacing(folder / FINAL) as png:
-        pictures.final_sparsity(rows, png)
+        pictures.draw_final_sparsity(rows, png)
     # Without a journal (tracking=none) there is no history to draw.
     if (folder / JOURNAL).exists():
         with replacing(folder / CURVES) as png:
-            pictures.sparsity_curves(folder / JOURNAL, png)
+            pictures.draw_sparsity_curves(folder / JOURNAL, png)

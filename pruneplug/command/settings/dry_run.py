@@ -33,7 +33,7 @@ class PlannedJob:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DryRun:
     """What a command line would run.
 
     Args:
@@ -48,7 +48,7 @@ class Plan:
     search: tuple[str, ...] = ()
 
 
-def plan(line: CommandLine) -> Plan:
+def dry_run(line: CommandLine) -> DryRun:
     """Compose the settings of every job that a command line asks for.
 
     Args:
@@ -66,16 +66,16 @@ def plan(line: CommandLine) -> Plan:
         fixed = [word for word, sweeps in zip(line.words, swept, strict=True) if not sweeps]
         hydra = line.compose(fixed).hydra
         if not line.multirun and hydra.mode != RunMode.MULTIRUN:
-            return Plan((_job(line, line.words),), None)
+            return DryRun((_job(line, line.words),), None)
         folder = str(hydra.sweep.dir)
         params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
         overrides = parser.parse_overrides([*params, *line.words])
         if _BASIC not in hydra.sweeper._target_:
             search = tuple(str(o.input_line) for o in overrides if o.is_sweep_override())
-            return Plan((_job(line, fixed, 0, folder),), folder, search)
+            return DryRun((_job(line, fixed, 0, folder),), folder, search)
         (batch,) = BasicSweeper.split_arguments(overrides, None)
         jobs = tuple(_job(line, words, number, folder) for number, words in enumerate(batch))
-        return Plan(jobs, folder)
+        return DryRun(jobs, folder)
 
 
 def _job(

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from pruneplug.command.comparison.runs import Run, read_each, read_run
-from pruneplug.command.outputs import CONFIG, SUMMARY
-from pruneplug.tracking.mlflow_runs import tracked_runs
+from pruneplug.command.folder import CONFIG, SUMMARY
+from pruneplug.tracking.mlflow_runs import stored_runs
 
 
 def read_experiment(experiment: str, uri: str | None) -> tuple[list[Run], list[str]]:
@@ -26,7 +26,7 @@ def read_experiment(experiment: str, uri: str | None) -> tuple[list[Run], list[s
         ValueError: If there is no such experiment, or no finished run in it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        tracked = tracked_runs(experiment, uri, (SUMMARY, CONFIG), Path(folder))
+        tracked = stored_runs(experiment, uri, (SUMMARY, CONFIG), Path(folder))
         runs, damaged = read_each(
             (run.name, partial(read_run, run.files, run.name, run.curves)) for run in tracked
         )
