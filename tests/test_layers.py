@@ -109,7 +109,7 @@ TABLE = {
     "command.flat": _row(),
     "command.settings": _row(
         "command.folder pruning.schedules pruning.patterns pruning.policies "
-        "pruning.allocation tracking"
+        "pruning.allocation tracking "
         "command.data command.models command.flat",
         "keras hydra omegaconf yaml",
     ),
@@ -139,7 +139,7 @@ TABLE = {
     "command.console": _row("pruning.inspection", "rich"),
     "command.job": _row(
         "command.folder process pruning.backend tracking training command.besides "
-        "command.console command.data"
+        "command.console command.data "
         "command.flat command.importing command.models command.summary command.pruned "
         "command.settings",
         "keras tensorflow rich",
@@ -151,14 +151,14 @@ TABLE = {
     ),
     "command.sweep": _row(
         "command.folder command.terminal process.files pruning.backend tracking "
-        "command.settings command.summary"
+        "command.settings command.summary "
         "command.comparison command.flat",
         "rich hydra omegaconf",
     ),
     "command.sync": _row("command.terminal process.files tracking"),
     "command.main": _row(
         "command.folder training.checkpoints.store tracking.locations command.failures "
-        "command.terminal command.settings"
+        "command.terminal command.settings "
         "command.job command.preview command.sweep",
         "rich hydra omegaconf",
     ),

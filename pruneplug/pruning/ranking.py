@@ -11,7 +11,6 @@ import numpy as np
 
 # How many values fit into a processor's cache together with what is computed from them.
 CHUNK = 1 << 18
-
 # Up to so many values are partitioned at once: it takes less time than a sample and a pass.
 FEW = 1 << 14
 
@@ -165,21 +164,23 @@ def _split(flat: np.ndarray, low: Any, high: Any) -> _Split:
 def _end_of_bracket(
     values: Sequence[np.ndarray], low: Any, high: Any, rank: int, inside: int
 ) -> Any | None:
-    """Return the end of the bracket that the value is, or None in the rare case of bad luck.
-
-    Where many values are equal, an end of the bracket is that value: it is not inside.
-    """
+    """Return the end of the bracket that the value is, or None in the rare case of bad luck."""
+    # Where many values are equal, an end of the bracket is that value: it is not inside.
     if rank < 1:
         return high if rank + _count_equal(values, high) >= 1 else None
     found = low < high and rank <= inside + _count_equal(values, low)
     return low if found else None
 
 
+def _sample_size(size: int) -> int:
+    # What to sort and what then lies in the bracket grow alike, as Floyd and Rivest advise.
+    return int(size ** (2 / 3) / 2)
+
+
 def _bracket(values: Sequence[np.ndarray], k: int) -> tuple[Any, Any]:
     """Return two values with the k-th largest most likely between them, ends included."""
     size = sum(map(len, values))
-    # What to sort and what then lies in the bracket grow alike, as Floyd and Rivest advise.
-    count = int(size ** (2 / 3) / 2)
+    count = _sample_size(size)
     # A seed makes the sample the same in each run; a stride instead could be in step with a layer.
     random = np.random.default_rng(0)
     counts = random.multinomial(count, [array.size / size for array in values])

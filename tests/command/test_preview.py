@@ -10,7 +10,7 @@ from cli import run_command, write_tiny_data
 from pruneplug.command.preview import draw, preview_job
 from pruneplug.command.settings import register_schemas
 from pruneplug.command.settings.command_line import CommandLine, split_dry_run
-from pruneplug.command.settings.dry_run import plan
+from pruneplug.command.settings.dry_run import dry_run
 from pruneplug.pruning.schedules import ConstantSparsity, OneShotSparsity, PolynomialDecay
 
 DRY = "dry_run=true"
@@ -85,7 +85,7 @@ def test_what_is_expected_is_what_comes(allocation: str, tmp_path: Path) -> None
     write_tiny_data(tmp_path / "tiny.npz")
     data = ["data=npz", f"data.path={tmp_path}/tiny.npz", "trainer.epochs=1", "model.hidden=[8]"]
     register_schemas()
-    (job,) = plan(CommandLine.parse([*data, f"allocation={allocation}", "tracking=none"])).jobs
+    (job,) = dry_run(CommandLine.parse([*data, f"allocation={allocation}", "tracking=none"])).jobs
     preview = preview_job(job.settings)
     words = [*data, f"allocation={allocation}", "tracking=none", "hydra.run.dir=run"]
     assert run_command(tmp_path, *words) == 0

@@ -51,11 +51,25 @@ def identity(
     return dict(json.loads(json.dumps(found, default=str)))
 
 
-def as_known(identity: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an identity that a checkpoint, maybe of an older version, knows of."""
-    known = {key: value for key, value in identity.items() if key in there}
+def comparable(there: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the identity in a checkpoint and a run's own, as far as both say the same things.
+
+    An older version may not know of all, and classes may have lain in other modules.
+    """
+    known = {key: value for key, value in own.items() if key in there}
     known["data"] = {key: value for key, value in known["data"].items() if key in there["data"]}
-    return known
+    return _by_registered_name(there), _by_registered_name(known)
+
+
+def _by_registered_name(config: Any) -> Any:
+    """Leave out in which module a class lies that Keras knows by a name of its own."""
+    if isinstance(config, list):
+        return [_by_registered_name(value) for value in config]
+    if not isinstance(config, Mapping):
+        return config
+    registered = ">" in str(config.get("registered_name"))
+    left = {key: value for key, value in config.items() if not (registered and key == "module")}
+    return {key: _by_registered_name(value) for key, value in left.items()}
 
 
 def _unnamed(config: Any) -> Any:

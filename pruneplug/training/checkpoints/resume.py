@@ -7,7 +7,7 @@ from typing import Any
 
 from pruneplug.training.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from pruneplug.training.checkpoints.differences import as_lines, differences
-from pruneplug.training.checkpoints.identity import as_known
+from pruneplug.training.checkpoints.identity import comparable
 from pruneplug.training.checkpoints.manifest import MANIFEST
 from pruneplug.training.checkpoints.store import CHECKPOINTS, CheckpointStore
 
@@ -63,8 +63,7 @@ def check_identity(
     Raises:
         ValueError: With every difference.
     """
-    known = checkpoint.facts["identity"]
-    found = differences(known, as_known(identity, known))
+    found = differences(*comparable(checkpoint.facts["identity"], identity))
     before = checkpoint.facts["epochs"]
     if epochs != before and any(name.startswith("schedule.") for name in found):
         found = {"trainer.epochs": (before, epochs), **found}

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pruneplug import ConstantSparsity, Trainer
-from pruneplug.training.checkpoints.identity import as_known
+from pruneplug.training.checkpoints.identity import comparable
 from pruneplug.training.feeds.arrays import ArrayFeed
 
 X = np.random.default_rng(0).standard_normal((16, 4), np.float32)
@@ -128,7 +128,7 @@ def test_without_checkpoints_the_data_is_not_looked_through(monkeypatch: Any) ->
 
 def test_what_an_older_checkpoint_does_not_know_is_not_compared() -> None:
     own = {"seed": 1, "model": {}, "data": {"batch_size": 8, "fingerprint": "1"}}
-    assert as_known(own, {"seed": 2, "data": {"batch_size": 4}}) == {
+    assert comparable({"seed": 2, "data": {"batch_size": 4}}, own)[1] == {
         "seed": 1,
         "data": {"batch_size": 8},
     }
@@ -158,3 +158,14 @@ def test_data_of_any_kind_has_a_fingerprint(
 
     assert found(one) == found(one)
     assert found(one) != found(other)
+
+
+def test_a_class_is_known_by_its_registered_name_wherever_it_lies() -> None:
+    def identity(module: str, name: str) -> dict[str, Any]:
+        schedule = {"module": module, "class_name": "Late", "registered_name": name}
+        return {"pruning": [{"pruning_schedule": schedule}], "data": {}}
+
+    there, own = comparable(identity("a", "own>Late"), identity("b", "own>Late"))
+    assert there == own
+    there, own = comparable(identity("a", "Late"), identity("b", "Late"))
+    assert there != own
