@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pruneplug.command.pictures import final_sparsity, read_curves, sparsity_curves
+from pruneplug.command.pictures import draw_final_sparsity, draw_sparsity_curves
 from pruneplug.tracking import Journal
+from pruneplug.tracking.curves import read_curves
 
 
 def _journal(path: Path, weights: int) -> Path:
@@ -19,7 +20,7 @@ def _journal(path: Path, weights: int) -> Path:
 
 @pytest.mark.parametrize("weights", [0, 1, 50])
 def test_curves(tmp_path: Path, weights: int) -> None:
-    sparsity_curves(_journal(tmp_path / "journal.jsonl", weights), tmp_path / "curves.png")
+    draw_sparsity_curves(_journal(tmp_path / "journal.jsonl", weights), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -33,5 +34,5 @@ def test_curves_are_those_of_the_last_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", [0, 1, 50])
 def test_final_sparsity(tmp_path: Path, weights: int) -> None:
     rows = [{"name": f"dense_{i}/kernel", "sparsity": 0.79, "target": 0.8} for i in range(weights)]
-    final_sparsity(rows, tmp_path / "final.png")
+    draw_final_sparsity(rows, tmp_path / "final.png")
     assert (tmp_path / "final.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ from cli import run_command, write_tiny_data
 
 from pruneplug.command.settings import Settings, register_schemas, to_yaml
 from pruneplug.command.settings.command_line import CommandLine
-from pruneplug.command.settings.dry_run import plan
+from pruneplug.command.settings.dry_run import dry_run
 
 # Every group differs from its default, and one has a mapping in it.
 CHOICES = (
@@ -27,7 +27,7 @@ def _schemas() -> None:
 
 
 def settings(*arguments: str) -> Settings:
-    (job,) = plan(CommandLine.parse(arguments)).jobs
+    (job,) = dry_run(CommandLine.parse(arguments)).jobs
     return job.settings
 
 
@@ -58,7 +58,7 @@ def test_a_saved_config_is_read_as_it_was_written(
     run = save(tmp_path / name, saved)
     arguments = [word.replace("RUN", str(run)) for word in way]
     line = CommandLine.parse([*arguments, "seed=7"])
-    assert plan(line).jobs[0].settings == saved
+    assert dry_run(line).jobs[0].settings == saved
     # What Hydra gets, and a sweep keeps as its command, is one of the ways itself.
     assert CommandLine.parse(line.arguments) == line
     assert line.arguments == ("--config-dir", str(run), "seed=7")
@@ -83,7 +83,7 @@ def test_everything_can_be_changed_on_top(tmp_path: Path) -> None:
     assert chosen.data == saved.data
     preset = settings(*run, "experiment=quick")
     assert (preset.data, preset.trainer.epochs) == (settings().data, 2)
-    jobs = plan(CommandLine.parse([*run, "-m", "seed=1,2"])).jobs
+    jobs = dry_run(CommandLine.parse([*run, "-m", "seed=1,2"])).jobs
     assert [job.settings for job in jobs] == [replace(saved, seed=1), replace(saved, seed=2)]
 
 

@@ -16,7 +16,7 @@ from pruneplug.command.comparison import read_runs, write_report
 from pruneplug.command.comparison.groups import compare
 from pruneplug.command.comparison.runs import Run
 from pruneplug.command.comparison.tables import ranking, readable, verdict
-from pruneplug.command.pictures import final_sparsity
+from pruneplug.command.pictures import draw_final_sparsity
 from pruneplug.command.report import show
 from pruneplug.tracking import Journal
 
@@ -212,7 +212,7 @@ def test_a_name_is_shown_as_it_is(
     show(report, Console(width=200))
     assert name in capsys.readouterr().out
     assert escape(name) in report.page.read_text()
-    final_sparsity([{"name": name, "sparsity": 0.5, "target": 0.5}], tmp_path / "final.png")
+    draw_final_sparsity([{"name": name, "sparsity": 0.5, "target": 0.5}], tmp_path / "final.png")
     cells = (tmp_path / "report" / "layers.csv").read_text()
     assert ("'=1+1" in cells) == (name == "=1+1")
 
