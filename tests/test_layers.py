@@ -32,25 +32,27 @@ def _core(names: str) -> str:
 TABLE = {
     "process": _row(others="filelock"),
     "pruning.backend": _row(),
+    "pruning.keras_internals": _row(others="keras"),
     "pruning.schedules": _row(),
     "pruning.sparsity": _row(),
     "pruning.ranking": _row(others="numpy"),
     "pruning.masks": _row("pruning.ranking", "numpy keras"),
     "pruning.patterns": _row("pruning.masks", "numpy"),
     "pruning.allocation": _row("pruning.ranking", "numpy"),
-    "pruning.surgery": _row(others="keras"),
-    "pruning.registry": _row("pruning.sparsity", "keras"),
-    "pruning.members": _row(_core("sparsity surgery registry"), "keras"),
-    "pruning.policies": _row(_core("registry members"), "keras"),
+    "pruning.surgery": _row("pruning.keras_internals", "keras"),
+    "pruning.registry": _row(_core("keras_internals sparsity"), "keras"),
+    "pruning.members": _row(_core("keras_internals sparsity surgery registry"), "keras"),
+    "pruning.policies": _row(_core("keras_internals registry members"), "keras"),
     "pruning.variables": _row("pruning.backend", "numpy keras tensorflow"),
     "pruning.constraint": _row("pruning.variables", "keras"),
     "pruning.clock": _row(_core("variables constraint")),
     "pruning.serialization": _row(_core("schedules patterns allocation"), "keras"),
-    "pruning.stand_in": _row(others="keras"),
+    "pruning.stand_in": _row("pruning.keras_internals", "keras"),
     "pruning.masked": _row(_core("schedules masks variables constraint stand_in"), "keras"),
     "pruning.wrapper": _row(
         _core(
-            "schedules masks members patterns allocation registry variables serialization masked"
+            "keras_internals schedules masks members patterns allocation registry variables "
+            "serialization masked"
         ),
         "numpy keras",
     ),
@@ -60,7 +62,7 @@ TABLE = {
         "keras",
     ),
     "pruning.shortfall": _row(_core("schedules sparsity cohort")),
-    "pruning.optimizers": _row(others="keras"),
+    "pruning.optimizers": _row("pruning.keras_internals", "keras"),
     "pruning.pruner": _row(
         _core(
             "schedules sparsity variables constraint clock wrapper weights cohort shortfall "
@@ -71,8 +73,8 @@ TABLE = {
     "pruning.selection": _row(
         _core("registry allocation members patterns schedules sparsity wrapper"), "keras"
     ),
-    "pruning.naming": _row("pruning.wrapper", "keras"),
-    "pruning.in_place": _row(_core("members surgery wrapper naming"), "keras"),
+    "pruning.naming": _row(_core("keras_internals wrapper"), "keras"),
+    "pruning.in_place": _row(_core("keras_internals members surgery wrapper naming"), "keras"),
     "pruning.prune": _row(
         _core(
             "schedules patterns allocation surgery members policies wrapper pruner selection "
@@ -81,21 +83,23 @@ TABLE = {
         "keras",
     ),
     "pruning.inspection": _row(
-        _core("sparsity registry members wrapper weights pruner"), "numpy keras"
+        _core("keras_internals sparsity registry members wrapper weights pruner"), "numpy keras"
     ),
-    "pruning.callbacks": _row(_core("sparsity wrapper pruner"), "keras"),
+    "pruning.callbacks": _row(_core("keras_internals sparsity wrapper pruner"), "keras"),
     "tracking": _row("process"),
     "tracking.mlflow": _row("process.lock tracking", "mlflow"),
     "training.feeds": _row(others="numpy keras tensorflow"),
-    "training.steps": _row("pruning.wrapper training.feeds", "keras tensorflow"),
+    "training.steps": _row(
+        f"{_core('keras_internals wrapper')} training.feeds", "keras tensorflow"
+    ),
     "training.checkpoints": _row(
-        f"process {_core('variables masked wrapper serialization')} training.feeds",
+        f"process {_core('keras_internals variables masked wrapper serialization')} training.feeds",
         "numpy keras tensorflow ml_dtypes",
     ),
     "training.cluster": _row(others="numpy tensorflow"),
     "training.model": _row(
-        f"{_core('surgery constraint stand_in wrapper in_place prune')} training.feeds "
-        "training.checkpoints training.cluster",
+        f"{_core('keras_internals surgery constraint stand_in wrapper in_place prune')} "
+        "training.feeds training.checkpoints training.cluster",
         "numpy keras tensorflow",
     ),
     "training": _row("process pruning tracking.base", "numpy keras tensorflow rich"),
@@ -105,7 +109,7 @@ TABLE = {
     "command.importing": _row(),
     "command.terminal": _row("process.signals tracking.locations"),
     "command.data": _row(others="numpy keras sklearn"),
-    "command.models": _row("command.data", "keras"),
+    "command.models": _row("pruning.keras_internals command.data", "keras"),
     "command.flat": _row(),
     "command.settings": _row(
         "command.folder pruning.schedules pruning.patterns pruning.policies "

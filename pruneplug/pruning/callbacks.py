@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.sparsity import PruningEvent, unique_names
 from pruneplug.pruning.wrapper import collect_prunable_layers
@@ -128,11 +129,12 @@ class PruningSummaries(keras.callbacks.TensorBoard):
 
     def _write_sparsity(self) -> None:
         event = standing(self.model)
-        self._write(self._train_writer, event.metrics(), event.step)
-        if "metrics" not in self._writers:  # Keras closes those that are there
+        self._write(keras_internals.train_writer(self), event.metrics(), event.step)
+        writers = keras_internals.writers(self)
+        if "metrics" not in writers:  # Keras closes those that are there
             folder = os.path.join(self.log_dir, "metrics")
-            self._writers["metrics"] = self.summary.create_file_writer(folder)
-        self._write(self._writers["metrics"], _named_as_in_tfmot(self.model), event.step)
+            writers["metrics"] = self.summary.create_file_writer(folder)
+        self._write(writers["metrics"], _named_as_in_tfmot(self.model), event.step)
 
     def _write(self, writer: Any, values: Mapping[str, float], step: int) -> None:
         with writer.as_default():

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import members, surgery
+from pruneplug.pruning import keras_internals, members, surgery
 from pruneplug.pruning.naming import LayersByEitherName
 from pruneplug.pruning.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -50,7 +50,7 @@ class PrunedOwn(LayersByEitherName):
         beside = surgery.beside(self)
         layers = [wrapper.layer for wrapper in beside]
         parts = [part for part in self.layers if part not in beside]
-        inside = {id(layer) for part in parts for layer in part._flatten_layers()}
+        inside = {id(layer) for part in parts for layer in keras_internals.flatten_layers(part)}
         if gone := [layer.name for layer in layers if id(layer) not in inside]:
             raise ValueError(
                 f"{_describe(self)} must have the layers that are pruned to be saved; it has no "
@@ -104,7 +104,7 @@ def _with_pruning(model: keras.Model, operation_of: Any) -> Any:
                 config = wrapper.get_pruning_config() | {"name": wrapper.name, "layer": new}
                 clones[id(new)] = PruneLowMagnitude.from_config(config)
             return clones[id(new)]
-        if any(id(inside) in wrappers for inside in layer._flatten_layers()):
+        if any(id(inside) in wrappers for inside in keras_internals.flatten_layers(layer)):
             warnings.warn(
                 f"{_describe(layer)} is cloned without its pruning, which {_describe(model)} "
                 "holds. Prune the clone.",

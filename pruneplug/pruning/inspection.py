@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.pruning import members, registry
+from pruneplug.pruning import keras_internals, members, registry
 from pruneplug.pruning.members import Owners, Part
 from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.sparsity import WeightSparsity, join_names, total_sparsity
@@ -114,7 +114,7 @@ def _skipped(model: keras.Model, listed: Collection[int]) -> dict[str, str]:
                 skipped |= _left_out(part, listed, noted)
             if part.name not in skipped:
                 skipped |= _beside(part.name, part.layer, listed)
-    for inside in model._flatten_layers():
+    for inside in keras_internals.flatten_layers(model):
         if isinstance(inside, keras.Model):
             skipped |= _beside(inside.name, inside, listed)
     return skipped

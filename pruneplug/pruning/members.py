@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import registry, surgery
+from pruneplug.pruning import keras_internals, registry, surgery
 from pruneplug.pruning.sparsity import join_names, unique_names
 
 
@@ -133,7 +133,7 @@ def part_of(model: keras.Model, layer: keras.layers.Layer) -> Part:
     found = (
         part
         for name, member in member_names(member_layers(model))
-        if any(layer is inside for inside in member._flatten_layers())
+        if any(layer is inside for inside in keras_internals.flatten_layers(member))
         for part in parts_and_containers(member, name)
         if part.layer is layer
     )
@@ -154,7 +154,7 @@ def weights_beside(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     known = {id(weight) for weights in held for weight in weights}
     axes = 2 if registry.is_known(type(layer)) else 0
     added = [w for w in layer.weights if id(w) not in known and len(w.shape) >= axes]
-    inside = layer._flatten_layers(include_self=False, recursive=False)
+    inside = keras_internals.flatten_layers(layer, include_self=False, recursive=False)
     places = {id(weight): part.name for part in inside for weight in part.weights}
     names = unique_names([join_names(places.get(id(w), ""), w.name) for w in added])
     return dict(zip(names, added, strict=True))
@@ -197,4 +197,4 @@ def _keys(part: Part) -> list[tuple[str, int]]:
 
 
 def _inside(part: Part) -> list[Any]:
-    return list(part.layer._flatten_layers(include_self=False))
+    return keras_internals.flatten_layers(part.layer, include_self=False)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional  # keras has no public name for it
 
+from pruneplug.pruning.keras_internals import Functional
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 
 

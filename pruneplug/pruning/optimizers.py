@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
+
 
 def innermost(optimizer: Any) -> Any:
     """Return the optimizer itself where another one, for loss scaling, stands around it."""
@@ -36,7 +38,7 @@ def last_write(optimizer: Any, taken: int, step: int) -> int:
     if every == 1:
         return step
     # `iterations` counts changes; this counts all steps.
-    begun = int(keras.ops.convert_to_numpy(optimizer._iterations))
+    begun = int(keras.ops.convert_to_numpy(keras_internals.steps_taken(optimizer)))
     return step - (begun + step - taken) % every
 
 
@@ -50,13 +52,11 @@ def moving_averages(optimizer: Any, weights: Sequence[keras.Variable]) -> dict[i
     if not getattr(optimizer, "use_ema", False):
         return {}
     # Among several replicas no average can be written within a step.
-    if optimizer._distribution_strategy.num_replicas_in_sync > 1:
+    if keras_internals.strategy_of(optimizer).num_replicas_in_sync > 1:
         return {}
     if not optimizer.built:
         optimizer.build(weights)  # as its first step would do
-    averages = zip(
-        optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True
-    )
+    averages = keras_internals.moving_averages(optimizer)
     return {id(weight): average for weight, average in averages if average is not None}
 
 
@@ -71,7 +71,7 @@ def renew(model: keras.Model) -> None:
         return  # a loop of one's own makes its own anew
     if not all(variable.value.is_initialized() for variable in optimizer.variables):
         given = {
-            **model._compile_config.config,
+            **keras_internals.compile_arguments(model),
             "optimizer": type(optimizer).from_config(optimizer.get_config()),
         }
         keras.Model.compile(model, **given)

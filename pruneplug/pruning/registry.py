@@ -7,13 +7,12 @@ from types import MethodType
 from typing import Any, NamedTuple
 
 import keras
-from keras.src.layers.rnn.conv_lstm import ConvLSTMCell  # keras has no public name for it
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.sparsity import is_within, join_names, unique_names
 
 L = keras.layers
 
-_PROJECTIONS = ("_query_dense", "_key_dense", "_value_dense", "_gate_dense", "_output_dense")
 _RECURRENT = ("kernel", "recurrent_kernel")
 
 # For each class the attributes that hold what is prunable: variables, layers to look into, or
@@ -35,14 +34,14 @@ _PRUNABLE: dict[type, tuple[str, ...]] = {
     L.SimpleRNNCell: _RECURRENT,
     L.GRUCell: _RECURRENT,
     L.LSTMCell: _RECURRENT,
-    ConvLSTMCell: _RECURRENT,
+    keras_internals.ConvLSTMCell: _RECURRENT,
     L.StackedRNNCells: ("cells",),
     L.RNN: ("cell",),
     L.Bidirectional: ("forward_layer", "backward_layer"),
     L.TimeDistributed: ("layer",),
     L.Pipeline: ("layers",),
-    L.MultiHeadAttention: _PROJECTIONS,
-    L.GroupQueryAttention: _PROJECTIONS,
+    L.MultiHeadAttention: keras_internals.PROJECTIONS,
+    L.GroupQueryAttention: keras_internals.PROJECTIONS,
 }
 
 _REFUSED: dict[type, str] = {
@@ -244,7 +243,7 @@ def _named(attribute: str, value: Any, alone: bool) -> list[tuple[str, Any]]:
 def _sublayers(layer: Any) -> list[tuple[str, Any]]:
     """Name the layers that a user's own layer is made of by the attributes that hold them."""
     names = {id(part): path for path, part in _flattened(vars(layer))}
-    inside = layer._flatten_layers(include_self=False, recursive=False)
+    inside = keras_internals.flatten_layers(layer, include_self=False, recursive=False)
     return [(names.get(id(part), part.name), part) for part in inside]
 
 

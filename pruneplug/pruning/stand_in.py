@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
+
 # What a layer says of itself or does to its weights, and a wrapper must not in its place: that
 # they are prunable, and that they are frozen for others that are trained instead.
 _HIDDEN = {"get_prunable_weights", "enable_lora"}
@@ -29,8 +31,9 @@ class StandIn(keras.layers.Wrapper):
         kwargs.setdefault("dtype", layer.dtype_policy)
         kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
-        if self._trainable != layer.trainable:
-            self.trainable = self._trainable
+        own = keras_internals.own_trainable(self)
+        if own != layer.trainable:
+            self.trainable = own
         self._call_like(layer)
 
     def _call_like(self, layer: keras.layers.Layer) -> None:
@@ -39,8 +42,7 @@ class StandIn(keras.layers.Wrapper):
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
         # In a Sequential, the first layer's `input_shape` argument stands for an Input.
-        if hasattr(layer, "_input_shape_arg") and not hasattr(self, "_input_shape_arg"):
-            self._input_shape_arg = layer._input_shape_arg
+        keras_internals.copy_input_shape(self, layer)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the layer has and the wrapper has not."""
@@ -81,8 +83,7 @@ class StandIn(keras.layers.Wrapper):
     def _maybe_build(self, call_spec: Any) -> None:
         # Keras matches shapes with the arguments of `build`; the layer knows its own best.
         if not self.built:
-            with self.layer._open_name_scope():
-                self.layer._maybe_build(call_spec)
+            keras_internals.build_as_called(self.layer, call_spec)
             self.build()
 
     def get_build_config(self) -> Any:
@@ -118,14 +119,5 @@ class StandIn(keras.layers.Wrapper):
 
 def call_like(layer: Any, other: Any) -> None:
     """Let a layer have the signature of another one's `call`, which Keras reads at construction."""
-    for attribute in (
-        "_call_signature",
-        "call_signature_parameters",
-        "_call_has_training_arg",
-        "_call_has_mask_arg",
-        "_call_context_args",
-        "_call_has_context_arg",
-        "_allow_non_tensor_positional_args",
-        "_convert_input_args",
-    ):
+    for attribute in keras_internals.CALL_SIGNATURE:
         setattr(layer, attribute, getattr(other, attribute))

@@ -10,10 +10,9 @@ from types import MethodType
 from typing import Any
 
 import keras
-from keras.src.models.functional import (  # keras has no public names for them
-    Functional,
-    functional_like_constructor,
-)
+
+from pruneplug.pruning import keras_internals
+from pruneplug.pruning.keras_internals import Functional, history, tracker
 
 # Attributes that hold what was added beside the call path.
 _BESIDE = "pruning_wrapper_"
@@ -21,7 +20,7 @@ _BESIDE = "pruning_wrapper_"
 # What compiling, training and pruning leave in a model.
 _ITS_OWN = {
     "optimizer", "history", "stop_training", "stop_evaluating", "stop_predicting",
-    "_compile_config", "_compiled_trainable_state", "_eval_epoch_iterator", "pruning_skipped",
+    *keras_internals.COMPILED_WITH, keras_internals.VALIDATION_BATCHES, "pruning_skipped",
 }  # fmt: skip
 
 # What a layer, or another operation of a graph, is exchanged for: itself or a new one.
@@ -44,7 +43,7 @@ class OutputName(keras.Operation):
 def is_graph(model: Any) -> bool:
     """Return whether a model is nothing but its graph of layers, so that it can be built anew."""
     if isinstance(model, Functional):
-        return bool(functional_like_constructor(type(model)))
+        return bool(keras_internals.functional_like_constructor(type(model)))
     return isinstance(model, keras.Sequential)
 
 
@@ -99,7 +98,7 @@ class _Rebuilding:
         chain = isinstance(model, keras.Sequential)
         clone = self._sequential(model) if chain else self._functional(model)
         # Setting the property would set it in the layers too, and thaw the frozen ones.
-        clone._trainable = model.trainable
+        keras_internals.set_own_trainable(clone, model.trainable)
         # Keras forgets it, and by it `compile` knows that a loss must be scaled.
         clone.dtype_policy = model.dtype_policy
         clone.__class__ = self.class_of(type(model))
@@ -122,7 +121,8 @@ class _Rebuilding:
 
     def _sequential(self, model: keras.Sequential) -> keras.Sequential:
         # `layers` leaves out the Input.
-        start = [_again(layer) for layer in model._layers[:1] if layer not in model.layers]
+        first = keras_internals.sublayers(model)[:1]
+        start = [_again(layer) for layer in first if layer not in model.layers]
         return keras.Sequential([*start, *map(self.operation, model.layers)], name=model.name)
 
     def _functional(self, model: keras.Model) -> keras.Model:
@@ -130,7 +130,7 @@ class _Rebuilding:
         for operation in filter(is_graph, model.operations):
             self.operation(operation)
         inputs = keras.tree.map_structure(
-            lambda tensor: _again(tensor._keras_history.operation).output, model.input
+            lambda tensor: _again(history(tensor).operation).output, model.input
         )
         self._replace(model.inputs, inputs)
         for node in _in_order_of_calls(model):
@@ -148,8 +148,8 @@ class _Rebuilding:
         names: dict[str, OutputName] = {}
 
         def output(old: Any) -> Any:
-            new, name = self.new[id(old)], old._keras_history.operation.name
-            if not self.keep_output_names or new._keras_history.operation.name == name:
+            new, name = self.new[id(old)], history(old).operation.name
+            if not self.keep_output_names or history(new).operation.name == name:
                 return new
             return names.setdefault(name, OutputName(name=name))(new)
 
@@ -166,13 +166,12 @@ def _in_order_of_calls(model: keras.Model) -> Iterable[Any]:
 
     The first call of a layer is the one that `layer.output` stands for.
     """
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
     # The tensors of an input are there without a call.
-    calls = {node: set[Any]() for node in nodes if not node.is_input}
+    calls = {node: set[Any]() for node in keras_internals.nodes(model) if not node.is_input}
     for node, before in calls.items():
         before.update(parent for parent in node.parent_nodes if parent in calls)
     for operation in model.operations:
-        inside = [node for node in operation._inbound_nodes if node in calls]
+        inside = [node for node in keras_internals.calls(operation) if node in calls]
         for earlier, later in itertools.pairwise(inside):
             calls[later].add(earlier)
     return TopologicalSorter(calls).static_order()
@@ -180,25 +179,24 @@ def _in_order_of_calls(model: keras.Model) -> Iterable[Any]:
 
 def _uncalled(operation: Any) -> Any:
     """Return an operation that no graph calls: itself, or another one on the same variables."""
-    if not operation._inbound_nodes:
+    if not keras_internals.calls(operation):
         return operation
     kind: Any = type(operation)
     other = kind.__new__(kind)
     # Keras gives each its own tracking and methods that are bound to it; TensorFlow's tracking,
     # in names with _self_, follows from the attributes.
-    own = vars(other).keys() - {"_auto_config", "_lock"} | _ITS_OWN
-    tracker = getattr(operation, "_tracker", None)
-    for store, (_, tracked) in tracker.config.items() if tracker else ():
+    own = vars(other).keys() - keras_internals.BORN_WITH | _ITS_OWN
+    held = tracker(operation)
+    for store, (_, tracked) in held.config.items() if held else ():
         for value in tracked:
-            other._tracker.add_to_store(store, value)
+            tracker(other).add_to_store(store, value)
     for name, value in vars(operation).items():
         if isinstance(value, MethodType) and value.__self__ is operation:
             value = MethodType(value.__func__, other)
         if name not in own and not name.startswith("_self_"):
             setattr(other, name, value)
-    other._inbound_nodes, other._outbound_nodes = [], []
-    if tracker and tracker.locked:
-        other._tracker.lock(tracker._lock_violation_msg)
+    keras_internals.forget_calls(other)
+    keras_internals.lock_alike(other, operation)
     return other
 
 
@@ -216,7 +214,7 @@ def detach_beside(model: keras.Model) -> None:
     """Take the layers out again that `attach_beside` has added."""
     with _unlocked(model):
         for name in _names_beside(model):
-            model._tracker.untrack(getattr(model, name))
+            tracker(model).untrack(getattr(model, name))
             delattr(model, name)
     _forget_training(model)
 
@@ -224,7 +222,7 @@ def detach_beside(model: keras.Model) -> None:
 @contextmanager
 def without_beside(model: keras.Model) -> Iterator[None]:
     """Take away for a while what `attach_beside` has added to a model and to models inside it."""
-    owners = [owner for owner in model._flatten_layers() if beside(owner)]
+    owners = [owner for owner in keras_internals.flatten_layers(model) if beside(owner)]
     held = [beside(owner) for owner in owners]
     for owner in owners:
         detach_beside(owner)
@@ -251,16 +249,16 @@ def replace_attributes(model: keras.Model, exchange: Exchange) -> None:
     def exchange_once(layer: Any) -> Any:
         return done.setdefault(id(layer), (layer, exchange(layer)))[1]
 
-    for owner in model._flatten_layers():
+    for owner in keras_internals.flatten_layers(model):
         if not is_graph(owner) and exchange(owner) is owner:
-            for layer in list(owner._layers):
+            for layer in list(keras_internals.sublayers(owner)):
                 if (new := exchange_once(layer)) is not layer:
                     _replace_attribute(owner, layer, new)
 
 
 def _replace_attribute(owner: Any, layer: Any, new: Any) -> None:
     with _unlocked(owner):
-        owner._tracker.replace_tracked_value("layers", layer, new)
+        tracker(owner).replace_tracked_value("layers", layer, new)
         for name, value in list(vars(owner).items()):
             replaced = _replaced(value, lambda held: new if held is layer else held)
             if replaced is not value:
@@ -290,10 +288,10 @@ def _forget_training(model: keras.Model) -> None:
 @contextmanager
 def _unlocked(layer: Any) -> Iterator[None]:
     """Let sub-layers of a built layer change, as Keras does to enable LoRA."""
-    locked = layer._tracker.locked
-    layer._tracker.unlock()
+    locked = tracker(layer).locked
+    tracker(layer).unlock()
     try:
         yield
     finally:
         if locked:
-            layer._tracker.lock()
+            tracker(layer).lock()

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pruneplug.pruning import (
+    keras_internals,
     masks,
     members,
     patterns,
@@ -202,7 +203,7 @@ registry.register_prunable(PruneLowMagnitude)
 
 def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers in a model or layer, however deep, each once."""
-    inside = layer._flatten_layers(include_self=True, recursive=True)
+    inside = keras_internals.flatten_layers(layer)
     unique = {id(found): found for found in inside if isinstance(found, PruneLowMagnitude)}
     return list(unique.values())
 

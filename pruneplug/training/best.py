@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from pruneplug.pruning import keras_internals
 from pruneplug.training.checkpoints.arrays import Array
 
 Direction = Literal["min", "max"]
@@ -110,13 +111,13 @@ def _directions(model: keras.Model) -> Iterator[tuple[str, Direction]]:
     """Yield the metrics that have a direction, by their names in the logs."""
     yield "loss", "min"
     compiled = [(metric.name, metric) for metric in model.metrics]
-    if (losses := model._compile_loss) is not None:
+    if (losses := keras_internals.compiled_loss(model)) is not None:
         yield from ((metric.name, "min") for metric in losses.metrics)
-    if (metrics := model._compile_metrics) is not None and metrics.built:
+    if (metrics := keras_internals.compiled_metrics(model)) is not None and metrics.built:
         # Named by output and numbered, in the order of the metrics.
         compiled += zip(metrics.result(), metrics.metrics, strict=True)
     for name, metric in compiled:
         # Keras' own callbacks read it, and metrics of one's own may set it.
-        said = getattr(metric, "_direction", None)
+        said = keras_internals.metric_direction(metric)
         if said is not None:
             yield name, "max" if said == "up" else "min"

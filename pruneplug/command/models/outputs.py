@@ -106,7 +106,10 @@ def _accepts(expected: Shape, given: tuple[int, ...]) -> bool:
 
 def _last_activation(tensor: Any) -> tuple[Any, str | None]:
     """Find the layer that decides what an output means, and its activation's name."""
-    layer, node, index = tensor._keras_history
+    from pruneplug.pruning import keras_internals
+
+    layer, number, index = keras_internals.history(tensor)
+    call = keras_internals.calls(layer)[number]
     if hasattr(layer, "outputs"):  # a model inside the model
         return _last_activation(layer.outputs[index])
     while hasattr(layer, "layer"):  # a wrapper, such as PruneLowMagnitude
@@ -114,7 +117,7 @@ def _last_activation(tensor: Any) -> tuple[Any, str | None]:
     activation = _activation_name(layer)
     kind = type(layer).__name__
     if kind in TRANSPARENT or (kind == "Activation" and activation == "linear"):
-        return _last_activation(tensor._keras_history[0]._inbound_nodes[node].input_tensors[0])
+        return _last_activation(call.input_tensors[0])
     return layer, activation
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.policies.base import PruningPolicy
 
 L = keras.layers
@@ -134,19 +135,18 @@ def _unfold(model: keras.Model) -> tuple[list[Any], list[Any], list[tuple[Any, A
 
     Those of nested models stand in their place, and lead past the inputs that these have.
     """
-    functional = getattr(model, "_functional", model)
-    if not model.built or not hasattr(functional, "_nodes_by_depth"):
+    graph = keras_internals.graph_of(model)
+    if not model.built or graph is None:
         raise ValueError(
             f"Model '{model.name}' ({type(model).__name__}) must be a built Sequential or "
             "Functional model to be checked for XNNPACK."
         )
     links = [
         (parent.operation, node.operation)
-        for nodes in functional._nodes_by_depth.values()
-        for node in nodes
+        for node in keras_internals.nodes(graph)
         for parent in node.parent_nodes
     ]
-    outputs = [tensor._keras_history.operation for tensor in functional.outputs]
+    outputs = [keras_internals.history(tensor).operation for tensor in graph.outputs]
     for nested in {x for link in links for x in link if isinstance(x, keras.Model)}:
         inner_inputs, inner_outputs, inner = _unfold(nested)
         firsts = [child for parent, child in inner if parent in inner_inputs]
@@ -163,7 +163,8 @@ def _unfold(model: keras.Model) -> tuple[list[Any], list[Any], list[tuple[Any, A
             *(link for link in inner if link[0] not in inner_inputs),
             *(link for link in links if nested not in link),
         ]
-    return [tensor._keras_history.operation for tensor in functional.inputs], outputs, links
+    inputs = [keras_internals.history(tensor).operation for tensor in graph.inputs]
+    return inputs, outputs, links
 
 
 def _ends_sparse(operation: Any) -> bool:

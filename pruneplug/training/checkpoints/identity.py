@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.masked import MaskedLayer
 from pruneplug.pruning.serialization import describe_schedule
 from pruneplug.pruning.wrapper import PruneLowMagnitude
@@ -93,7 +94,7 @@ def _architecture(model: keras.Model) -> dict[str, Any]:
     """Return the configuration of each layer, as far as it says it, numbered by its class."""
     numbers: Counter[str] = Counter()
     found = {}
-    for layer in model._flatten_layers(include_self=False):
+    for layer in keras_internals.flatten_layers(model, include_self=False):
         # Of the pruning the identity tells besides, of a model inside its layers do.
         if isinstance(layer, MaskedLayer | keras.Model):
             continue

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.random.seed_generator import global_seed_generator
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.variables import read, stored_dtype
 from pruneplug.pruning.wrapper import pruned_layers
 from pruneplug.training.checkpoints.arrays import Array
@@ -26,7 +26,7 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
         "model": list(model.variables),
         "optimizer": [v for optimizer in optimizers(model) for v in optimizer.variables],
         "metrics": list(model.metrics_variables),
-        "random": [global_seed_generator().state],
+        "random": [keras_internals.global_seed_generator().state],
     }
     return {**found, "held": _held(model, found)}
 
@@ -34,9 +34,8 @@ def state_variables(model: keras.Model) -> dict[str, list[Any]]:
 def _held(model: keras.Model, known: Mapping[str, Sequence[Any]]) -> list[Any]:
     """Return the variables that layers have as attributes and that are not known."""
     seen = {id(variable) for variables in known.values() for variable in variables}
-    found = {
-        id(v): v for layer in model._flatten_layers() for v in _inside(list(vars(layer).values()))
-    }
+    layers = keras_internals.flatten_layers(model)
+    found = {id(v): v for layer in layers for v in _inside(list(vars(layer).values()))}
     return [variable for key, variable in found.items() if key not in seen]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruneplug.pruning import surgery
+from pruneplug.pruning import keras_internals, surgery
 from pruneplug.training.feeds.base import Feed
 
 
@@ -46,7 +46,7 @@ def build_state(model: keras.Model, feed: Feed) -> None:
     # A model that is too unusual for Keras' symbolic build is built by tracing it.
     attempt = contextlib.suppress(Exception) if alone else contextlib.nullcontext()
     with strategy.scope(), attempt:
-        model._symbolic_build(data_batch=batch)
+        keras_internals.symbolic_build(model, batch)
 
 
 def _check_targets(model: keras.Model, batch: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from pruneplug.pruning import keras_internals
+
 AUTO = "auto"
 
 # What a model is compiled with that was not, where the caller does not say.
@@ -90,7 +92,5 @@ def _arguments(model: keras.Model, said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compiled_with(model: keras.Model) -> dict[str, Any]:
-    # Keras keeps the arguments of the last `compile` here, to save them.
-    arguments = dict(model._compile_config.config)
-    # This one may stand in another, for loss scaling, and has the state.
-    return {**arguments, "optimizer": model.optimizer}
+    # The optimizer may stand in another one, for loss scaling, and has the state.
+    return {**keras_internals.compile_arguments(model), "optimizer": model.optimizer}

@@ -6,18 +6,15 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.utils.tracking import Tracker  # what layers, metrics, ... list their parts with
 
-from pruneplug.pruning import surgery
+from pruneplug.pruning import keras_internals, surgery
 from pruneplug.pruning.constraint import MaskConstraint
+from pruneplug.pruning.keras_internals import Tracker
 from pruneplug.pruning.stand_in import call_like
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 
 # What is copied. All else is shared: functions, tables, numbers, losses.
 _PARTS = (keras.Layer, keras.metrics.Metric, keras.random.SeedGenerator, Tracker)
-
-# The calls by which a layer is part of a graph: a copy has those of the graph built from it.
-_CALLS = ("_inbound_nodes", "_outbound_nodes")
 
 # What TensorFlow's checkpoints note in an object: what depends on it, by name.
 _NOTES = "_self_"
@@ -30,11 +27,8 @@ COMPILATION = (
     "test_function",
     "predict_function",
     "history",
-    "_compile_config",
-    "_compile_loss",
-    "_compile_metrics",
-    "_compiled_trainable_state",
-    "_loss_tracker",
+    *keras_internals.COMPILED_WITH,
+    *keras_internals.LOSS_AND_METRICS,
 )
 
 
@@ -135,8 +129,8 @@ class _Copier:
         # Keras' layers are born with functions that know them.
         born = {name for name, value in vars(new).items() if isinstance(value, FunctionType)}
         for name, value in vars(part).items():
-            if name in _CALLS:
-                vars(new)[name] = []
+            if name in keras_internals.CALLS:
+                vars(new)[name] = []  # a copy has those of the graph built from it
             elif name not in born and not name.startswith(_NOTES):
                 vars(new)[name] = None if name in COMPILATION else self(value)
         if isinstance(new, Tracker):
@@ -174,8 +168,9 @@ def _copy_variable(variable: keras.Variable) -> keras.Variable:
         name=variable.name,
     )
     # Path, regularizer and the like; but not its value, nor what TensorFlow notes in saving it.
-    own = {k: v for k, v in vars(variable).items() if k != "_value" and not k.startswith(_NOTES)}
-    vars(new).update(own)
+    for name, value in vars(variable).items():
+        if name != keras_internals.VARIABLE_VALUE and not name.startswith(_NOTES):
+            vars(new)[name] = value
     if isinstance(new.constraint, MaskConstraint):
         new.constraint = new.constraint.inner
     return new

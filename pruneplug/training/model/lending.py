@@ -5,7 +5,7 @@ from typing import Self
 
 import keras
 
-from pruneplug.pruning import in_place, surgery
+from pruneplug.pruning import in_place, keras_internals, surgery
 from pruneplug.pruning.constraint import MaskConstraint
 from pruneplug.pruning.prune import strip_pruning
 from pruneplug.pruning.wrapper import pruned_layers
@@ -22,8 +22,7 @@ _COMPILED = (
     "loss",
     "steps_per_execution",
     "stop_training",
-    "_jit_compile",
-    "_run_eagerly",
+    *keras_internals.HOW_TO_RUN,
 )
 
 

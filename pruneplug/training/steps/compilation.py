@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruneplug.pruning import keras_internals
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 from pruneplug.training.feeds.arrays import ArrayFeed
 from pruneplug.training.feeds.base import Feed
@@ -88,7 +89,7 @@ def choose(model: keras.Model, feed: Feed, compiling: Mapping[str, Any], steps: 
     if not pays or not all(map(_shipped, parts)):
         return Compilation.OFF
     # XLA has no sparse or ragged tensors.
-    if not feed.dense or not all(map(_gains, model._flatten_layers())):
+    if not feed.dense or not all(map(_gains, keras_internals.flatten_layers(model))):
         return Compilation.UPDATE
     small = weights * (os.cpu_count() or 1) <= _LOOP_WEIGHTS and isinstance(feed, ArrayFeed)
     return Compilation.LOOP if small else Compilation.STEP
