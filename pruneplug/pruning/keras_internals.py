@@ -142,7 +142,7 @@ COMPILED_WITH = ("_compile_config", "_compiled_trainable_state")
 LOSS_AND_METRICS = ("_compile_loss", "_compile_metrics", "_loss_tracker")
 # What `compile` was told of how to run a step, as the properties without "_" have it.
 HOW_TO_RUN = ("_jit_compile", "_run_eagerly")
-# What `fit` leaves in a model: the batches of its validation.
+# What `fit` has in a model until it ends, and leaves there if it fails: validation data.
 VALIDATION_BATCHES = "_eval_epoch_iterator"
 
 
