@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pruneplug.pruning.callbacks import PruningSummaries as PruningSummaries
     from pruneplug.pruning.callbacks import UpdatePruningStep as UpdatePruningStep
     from pruneplug.pruning.inspection import sparsity_report as sparsity_report
+    from pruneplug.pruning.known_layers import register_prunable as register_prunable
     from pruneplug.pruning.masks import is_pruned_m_by_n as is_pruned_m_by_n
     from pruneplug.pruning.patterns import MByN as MByN
     from pruneplug.pruning.policies import AllOf as AllOf
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pruneplug.pruning.prune import strip_pruning as strip_pruning
     from pruneplug.pruning.pruner import Pruner as Pruner
     from pruneplug.pruning.registry import PrunableLayer as PrunableLayer
-    from pruneplug.pruning.registry import register_prunable as register_prunable
     from pruneplug.pruning.schedules import ConstantSparsity as ConstantSparsity
     from pruneplug.pruning.schedules import CosineSparsity as CosineSparsity
     from pruneplug.pruning.schedules import ExponentialSparsity as ExponentialSparsity
@@ -78,7 +78,7 @@ _HOME = {
     "is_pruned_m_by_n": "pruning.masks",
     "prune_low_magnitude": "pruning.prune",
     "prune_scope": "pruning.prune",
-    "register_prunable": "pruning.registry",
+    "register_prunable": "pruning.known_layers",
     "sparsity_report": "pruning.inspection",
     "strip_pruning": "pruning.prune",
 }

@@ -40,8 +40,12 @@ TABLE = {
     "pruning.patterns": _row("pruning.masks", "numpy"),
     "pruning.allocation": _row("pruning.ranking", "numpy"),
     "pruning.surgery": _row("pruning.keras_internals", "keras"),
-    "pruning.registry": _row(_core("keras_internals sparsity"), "keras"),
-    "pruning.members": _row(_core("keras_internals sparsity surgery registry"), "keras"),
+    "pruning.attributes": _row(_core("keras_internals surgery"), "keras"),
+    "pruning.known_layers": _row("pruning.keras_internals", "keras"),
+    "pruning.registry": _row(_core("keras_internals sparsity known_layers"), "keras"),
+    "pruning.members": _row(
+        _core("keras_internals sparsity surgery known_layers registry"), "keras"
+    ),
     "pruning.policies": _row(_core("keras_internals registry members"), "keras"),
     "pruning.variables": _row("pruning.backend", "numpy keras tensorflow"),
     "pruning.constraint": _row("pruning.variables", "keras"),
@@ -51,7 +55,8 @@ TABLE = {
     "pruning.masked": _row(_core("schedules masks variables constraint stand_in"), "keras"),
     "pruning.wrapper": _row(
         _core(
-            "keras_internals schedules masks members patterns allocation registry variables "
+            "known_layers keras_internals schedules masks members patterns allocation registry "
+            "variables "
             "serialization masked"
         ),
         "numpy keras",
@@ -74,10 +79,13 @@ TABLE = {
         _core("registry allocation members patterns schedules sparsity wrapper"), "keras"
     ),
     "pruning.naming": _row(_core("keras_internals wrapper"), "keras"),
-    "pruning.in_place": _row(_core("keras_internals members surgery wrapper naming"), "keras"),
+    "pruning.in_place": _row(
+        _core("attributes keras_internals members surgery wrapper naming"), "keras"
+    ),
     "pruning.prune": _row(
         _core(
-            "schedules patterns allocation surgery members policies wrapper pruner selection "
+            "attributes schedules patterns allocation surgery members policies wrapper pruner "
+            "selection "
             "naming in_place"
         ),
         "keras",
@@ -98,7 +106,7 @@ TABLE = {
     ),
     "training.cluster": _row(others="numpy tensorflow"),
     "training.model": _row(
-        f"{_core('keras_internals surgery constraint stand_in wrapper in_place prune')} "
+        f"{_core('attributes keras_internals surgery constraint stand_in wrapper in_place prune')} "
         "training.feeds training.checkpoints training.cluster",
         "numpy keras tensorflow",
     ),

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import keras_internals, members, surgery
+from pruneplug.pruning import attributes, keras_internals, members, surgery
 from pruneplug.pruning.naming import LayersByEitherName
 from pruneplug.pruning.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -35,7 +35,7 @@ class PrunedOwn(LayersByEitherName):
         model.pop("compile_config", None)
         pruning = [
             {**wrapper.get_pruning_config(), "name": wrapper.name, "layer": number}
-            for wrapper, number in zip(surgery.beside(self), self._numbers(), strict=True)
+            for wrapper, number in zip(attributes.beside(self), self._numbers(), strict=True)
         ]
         return {
             "model": model,
@@ -47,7 +47,7 @@ class PrunedOwn(LayersByEitherName):
     def _numbers(self) -> list[int]:
         """Return which of the model's layers are pruned."""
         numbers = {id(layer): number for number, layer in enumerate(members.member_layers(self))}
-        beside = surgery.beside(self)
+        beside = attributes.beside(self)
         layers = [wrapper.layer for wrapper in beside]
         parts = [part for part in self.layers if part not in beside]
         inside = {id(layer) for part in parts for layer in keras_internals.flatten_layers(part)}
@@ -92,7 +92,7 @@ class PrunedOwn(LayersByEitherName):
 
 def _with_pruning(model: keras.Model, operation_of: Any) -> Any:
     """Return what gives a layer's clone, pruned as the layer is."""
-    wrappers = {id(wrapper.layer): wrapper for wrapper in surgery.beside(model)}
+    wrappers = {id(wrapper.layer): wrapper for wrapper in attributes.beside(model)}
     clones: dict[int, PruneLowMagnitude] = {}
 
     def operation(layer: Any) -> Any:
@@ -152,14 +152,14 @@ def put_in(
         wrappers: Around layers of the model.
         skipped: Why which other layers are not pruned.
     """
-    surgery.attach_beside(model, wrappers)
+    attributes.attach_beside(model, wrappers)
     model.pruning_skipped = dict(skipped)
     model.__class__ = pruned_class(type(model))
 
 
 def take_out(model: keras.Model) -> None:
     """Leave a model as it was before it was pruned in place, with the weights that it has now."""
-    surgery.detach_beside(model)
+    attributes.detach_beside(model)
     model.pruning_skipped = {}
     model.__class__ = surgery.dense_class(type(model))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import keras_internals, registry, surgery
+from pruneplug.pruning import keras_internals, known_layers, registry, surgery
 from pruneplug.pruning.sparsity import join_names, unique_names
 
 
@@ -123,7 +123,7 @@ def parts_and_containers(
 def _is_container(layer: Any) -> bool:
     """Return whether a layer is a model, or a user's own that is made of layers."""
     parts = [part for _, part in registry.contents(layer) if isinstance(part, keras.layers.Layer)]
-    is_own = not (registry.is_described(layer) or registry.is_known(type(layer)))
+    is_own = not (registry.is_described(layer) or known_layers.is_known(type(layer)))
     is_made_of_them = is_own or isinstance(layer, keras.Model)
     return bool(parts) and (is_made_of_them or any(map(_is_container, parts)))
 
@@ -152,7 +152,7 @@ def weights_beside(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     parts = [part for _, part in registry.contents(layer)]
     held = (p.weights if isinstance(p, keras.layers.Layer) else [p] for p in parts)
     known = {id(weight) for weights in held for weight in weights}
-    axes = 2 if registry.is_known(type(layer)) else 0
+    axes = 2 if known_layers.is_known(type(layer)) else 0
     added = [w for w in layer.weights if id(w) not in known and len(w.shape) >= axes]
     inside = keras_internals.flatten_layers(layer, include_self=False, recursive=False)
     places = {id(weight): part.name for part in inside for weight in part.weights}

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import in_place, members, naming, surgery
+from pruneplug.pruning import attributes, in_place, members, naming, surgery
 from pruneplug.pruning.allocation import Allocation, UniformAllocation
 from pruneplug.pruning.patterns import MByN
 from pruneplug.pruning.policies import AllOf, PruningPolicy
@@ -115,7 +115,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     is_graph = surgery.is_graph(model)
     if not is_graph:
         in_place.take_out(model)
-    surgery.replace_attributes(model, _unwrap)
+    attributes.replace_attributes(model, _unwrap)
     stripped = surgery.rebuild(model, _unwrap) if is_graph else model
     stripped.pruning_skipped = {}
     return stripped

@@ -9,50 +9,8 @@ from typing import Any, NamedTuple
 import keras
 
 from pruneplug.pruning import keras_internals
+from pruneplug.pruning.known_layers import comes_with_keras, entry, is_known, is_named
 from pruneplug.pruning.sparsity import is_within, join_names, unique_names
-
-L = keras.layers
-
-_RECURRENT = ("kernel", "recurrent_kernel")
-
-# For each class the attributes that hold what is prunable: variables, layers to look into, or
-# lists of layers. A class that is not named is treated like its nearest parent here. Built-in
-# layers without one have nothing to prune (pooling, normalization, depthwise convolutions, ...).
-_PRUNABLE: dict[type, tuple[str, ...]] = {
-    L.Dense: ("kernel",),
-    L.EinsumDense: ("kernel",),
-    L.Embedding: ("embeddings",),
-    L.ReversibleEmbedding: ("embeddings", "reverse_embeddings"),
-    L.Conv1D: ("kernel",),
-    L.Conv2D: ("kernel",),
-    L.Conv3D: ("kernel",),
-    L.Conv1DTranspose: ("kernel",),
-    L.Conv2DTranspose: ("kernel",),
-    L.Conv3DTranspose: ("kernel",),
-    L.SeparableConv1D: ("pointwise_kernel",),
-    L.SeparableConv2D: ("pointwise_kernel",),
-    L.SimpleRNNCell: _RECURRENT,
-    L.GRUCell: _RECURRENT,
-    L.LSTMCell: _RECURRENT,
-    keras_internals.ConvLSTMCell: _RECURRENT,
-    L.StackedRNNCells: ("cells",),
-    L.RNN: ("cell",),
-    L.Bidirectional: ("forward_layer", "backward_layer"),
-    L.TimeDistributed: ("layer",),
-    L.Pipeline: ("layers",),
-    L.MultiHeadAttention: keras_internals.PROJECTIONS,
-    L.GroupQueryAttention: keras_internals.PROJECTIONS,
-}
-
-_REFUSED: dict[type, str] = {
-    L.SpectralNormalization: "it rewrites its kernel in every forward pass",
-    L.TFSMLayer: "its weights are not Keras variables",
-    L.JaxLayer: "its weights are not Keras variables",
-    L.TorchModuleWrapper: "its weights are not Keras variables",
-}
-
-# To be derived from one of these says nothing about what a layer holds.
-_ABSTRACT = (L.Layer, L.Wrapper, keras.Model)
 
 
 class PrunableLayer:
@@ -63,34 +21,15 @@ class PrunableLayer:
         raise NotImplementedError(f"{type(self).__name__} must define get_prunable_weights().")
 
 
-def register_prunable(layer_class: type[keras.layers.Layer], *attributes: str) -> None:
-    """Say which attributes of a layer class hold what can be pruned.
-
-    Also changes what is known of a built-in class:
-    `register_prunable(keras.layers.DepthwiseConv2D, "kernel")` prunes depthwise kernels too.
-
-    Args:
-        layer_class: The class; its subclasses follow it.
-        attributes: Names of attributes that hold variables, layers or lists of layers. None of
-            them: the class is supported and has nothing to prune.
-
-    Raises:
-        TypeError: `layer_class` is not a class of Keras layers.
-    """
-    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
-        raise TypeError(f"layer_class must be a Keras layer class; got {layer_class!r}.")
-    _PRUNABLE[layer_class] = attributes
-
-
 def unsupported_reason(layer: keras.layers.Layer) -> str | None:
     """Return why a layer cannot be pruned, or None when it can (or has nothing to prune)."""
     if _names_its_own(layer):
         return None
-    entry = _entry(layer)
-    if isinstance(entry, str):
-        return entry
+    said = entry(layer)
+    if isinstance(said, str):
+        return said
     inside = _layers_inside(layer)
-    if entry is None and not inside and not (is_known(type(layer)) or _has_no_weights(layer)):
+    if said is None and not inside and not (is_known(type(layer)) or _has_no_weights(layer)):
         unbuilt = "" if layer.built else ", and it is not built yet"
         return f"its class is not known to pruneplug{unbuilt}"
     for part in inside:
@@ -116,8 +55,8 @@ def has_prunable_weights(layer: keras.layers.Layer) -> bool:
         return True
     if inside := _layers_inside(layer):
         return any(has_prunable_weights(part) for part in inside)
-    entry = _entry(layer)
-    return isinstance(entry, tuple) and bool(entry)
+    said = entry(layer)
+    return isinstance(said, tuple) and bool(said)
 
 
 def prunable_weights(
@@ -204,17 +143,16 @@ def contents(layer: Any) -> list[tuple[str, Any]]:
 def is_described(layer: Any) -> bool:
     """Return whether all is said of what a layer holds: its class is Keras', or was registered."""
     kind = type(layer)
-    tables = (_PRUNABLE, _REFUSED)
-    nearest = next(c for c in kind.__mro__ if comes_with_keras(c) or any(c in t for t in tables))
+    nearest = next(c for c in kind.__mro__ if comes_with_keras(c) or is_named(c))
     return _names_its_own(layer) or nearest is kind or not comes_with_keras(nearest)
 
 
 def _held(layer: Any) -> list[tuple[str, Any]]:
-    entry = _entry(layer)
-    if isinstance(entry, tuple):
-        held = {name: getattr(layer, name, None) for name in entry}
+    said = entry(layer)
+    if isinstance(said, tuple):
+        held = {name: getattr(layer, name, None) for name in said}
         _check_found(held, layer)
-        return [p for name, value in held.items() for p in _named(name, value, len(entry) == 1)]
+        return [p for name, value in held.items() for p in _named(name, value, len(said) == 1)]
     if isinstance(layer, keras.Model):
         return [(part.name, part) for part in layer.layers]
     return [] if comes_with_keras(type(layer)) else _sublayers(layer)
@@ -264,35 +202,14 @@ def _layers_inside(layer: Any) -> list[keras.layers.Layer]:
     return [part for _, part in contents(layer) if isinstance(part, keras.layers.Layer)]
 
 
-def _entry(layer: Any) -> tuple[str, ...] | str | None:
-    """Return what the tables say of a layer's class: attributes, a refusal or nothing."""
-    for parent in type(layer).__mro__:
-        if parent in _PRUNABLE:
-            return _PRUNABLE[parent]
-        if parent in _REFUSED:
-            return _REFUSED[parent]
-    return None
-
-
 def _names_its_own(layer: Any) -> bool:
     own = getattr(layer, "get_prunable_weights", None)
     return own is not None and getattr(own, "__func__", None) is not _answer
 
 
-def comes_with_keras(layer_class: type) -> bool:
-    """Return whether a class is one of Keras' own."""
-    return layer_class.__module__.partition(".")[0] == "keras"
-
-
-def is_known(layer_class: type) -> bool:
-    """Return whether a class comes with Keras, or is derived from one that does a job there."""
-    offered = {c for c in vars(L).values() if isinstance(c, type)}.difference(_ABSTRACT)
-    return comes_with_keras(layer_class) or not offered.isdisjoint(layer_class.__mro__)
-
-
 def _has_no_weights(layer: Any) -> bool:
     """Return whether a layer has no weights and will have none; random states are not weights."""
-    return not layer.weights and (layer.built or type(layer).build is L.Layer.build)
+    return not layer.weights and (layer.built or type(layer).build is keras.layers.Layer.build)
 
 
 def _describe(layer: Any) -> str:

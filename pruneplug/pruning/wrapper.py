@@ -11,6 +11,7 @@ import numpy as np
 
 from pruneplug.pruning import (
     keras_internals,
+    known_layers,
     masks,
     members,
     patterns,
@@ -198,7 +199,7 @@ class PruneLowMagnitude(MaskedLayer):
 
 
 # To the layers it is in, a wrapper is done with: what it holds is not pruned twice.
-registry.register_prunable(PruneLowMagnitude)
+known_layers.register_prunable(PruneLowMagnitude)
 
 
 def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:

@@ -19,7 +19,7 @@ from pruneplug import (
     sparsity_report,
     strip_pruning,
 )
-from pruneplug.pruning import registry
+from pruneplug.pruning import known_layers, registry
 
 
 class Case(NamedTuple):
@@ -352,7 +352,7 @@ def test_subclasses_are_treated_like_their_parents() -> None:
 
 @pytest.fixture
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_PRUNABLE", dict(registry._PRUNABLE))
+    monkeypatch.setattr(known_layers, "_PRUNABLE", dict(known_layers._PRUNABLE))
 
 
 @pytest.mark.usefixtures("_registered")
@@ -412,7 +412,7 @@ def test_names_are_the_same_in_another_process_after_other_layers_were_made() ->
     code = """
         import keras
         from test_registry import Block, _built
-        from pruneplug.pruning import (registry)
+        from pruneplug.pruning import known_layers, (registry)
         print(*[name for name, _ in registry.prunable_weights(_built(Block(), (None, 6)))])
     """
     there = in_new_process(code, {"PYTHONPATH": str(TESTS)})

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruneplug.pruning import keras_internals, surgery
+from pruneplug.pruning import attributes, keras_internals, surgery
 from pruneplug.pruning.constraint import MaskConstraint
 from pruneplug.pruning.keras_internals import Tracker
 from pruneplug.pruning.stand_in import call_like
@@ -44,7 +44,7 @@ def stripped_copy(model: keras.Model) -> keras.Model:
     Returns:
         A model of the same class, not compiled.
     """
-    with model.distribute_strategy.scope(), surgery.without_beside(model):
+    with model.distribute_strategy.scope(), attributes.without_beside(model):
         copy: keras.Model = _Copier()(model)
     copy.pruning_skipped = {}
     return copy
