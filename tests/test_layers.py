@@ -113,7 +113,6 @@ TABLE = {
     "training": _row("process pruning tracking.base", "numpy keras tensorflow rich"),
     "export": _row(others="keras"),
     "command.folder": _row(),
-    "command.failures": _row("command.folder"),
     "command.importing": _row(),
     "command.terminal": _row("process.signals tracking.locations"),
     "command.data": _row(others="numpy keras sklearn"),
@@ -125,6 +124,7 @@ TABLE = {
         "command.data command.models command.flat",
         "keras hydra omegaconf yaml",
     ),
+    "command.failures": _row("command.folder command.settings training.checkpoints.store", "hydra"),
     "command.plugins": _row("command.settings", "hydra"),
     "command.pictures": _row("tracking.curves", "matplotlib"),
     "command.summary": _row(
@@ -169,7 +169,7 @@ TABLE = {
     ),
     "command.sync": _row("command.terminal process.files tracking"),
     "command.main": _row(
-        "command.folder training.checkpoints.store tracking.locations command.failures "
+        "command.folder tracking.locations command.failures "
         "command.terminal command.settings "
         "command.job command.preview command.sweep",
         "rich hydra omegaconf",

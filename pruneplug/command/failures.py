@@ -1,10 +1,15 @@
 """What the user reads when a run fails: one message, and a file with the rest."""
 
 import re
+import shlex
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
+from hydra.conf import HydraConf
+
 from pruneplug.command.folder import ERRORS
+from pruneplug.command.settings.wording import override
 
 # Lines around the cause in TensorFlow's messages: headings, node names, excerpts of tracebacks.
 _AROUND = re.compile(r"\s|$|Graph execution error|Detected at|Traceback|\[\[|<stack|\d+ root err")
@@ -47,3 +52,28 @@ def keep_traceback(error: BaseException, folder: Path) -> str:
     except OSError as problem:
         return f"Its traceback could not be written to {path} ({problem.strerror})."
     return f"Its traceback is in {path}."
+
+
+def way_on(context: HydraConf, folder: Path) -> str:
+    """Say how a run that has ended early goes on."""
+    from pruneplug.training.checkpoints.store import CHECKPOINTS
+
+    if not (folder / CHECKPOINTS).exists():
+        return "Nothing was saved yet that a run could go on from."
+    # The run's own checkpoints are found without being told where they are.
+    kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
+    # Further configs, or the settings of a run, by --config-dir.
+    places = [s.path for s in context.runtime.config_sources if s.provider == "command-line"]
+    places = ["--config-dir", *places] if places else []
+    words = [*places, *kept, override("hydra.run.dir", str(folder))]
+    return f"To go on: python -m pruneplug.train {shlex.join(words)}"
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove the folders Hydra made for a job that left nothing in them."""
+    with suppress(OSError):
+        folder.rmdir()
+        for parent in folder.parents:
+            if Path.cwd() not in parent.parents:
+                break
+            parent.rmdir()

@@ -9,7 +9,7 @@ import atexit
 import gc
 import shlex
 import sys
-from contextlib import chdir, suppress
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pruneplug.command.failures import broken_off, describe, keep_traceback
+from pruneplug.command.failures import (
+    broken_off,
+    describe,
+    keep_traceback,
+    remove_empty,
+    way_on,
+)
 from pruneplug.command.settings import (
     COMPOSE_ERRORS,
     config_folder,
@@ -163,7 +169,7 @@ def _run_in_sweep(
     overrides = _overrides(context)
     if done is not None:
         complain(f"Job {context.job.num} ({overrides}) was finished before: {done.folder}", 0)
-        _remove_empty(folder)
+        remove_empty(folder)
         return done.objectives(count)
     record = JobRecord(folder, int(context.job.num), overrides, own)
     record.write()
@@ -188,11 +194,11 @@ def _attempt(config: DictConfig, context: HydraConf, folder: Path) -> int:
     try:
         reached = _train(config, context, folder)
     except SystemExit as ending:
-        complain(_way_on(context, folder), 0)
+        complain(way_on(context, folder), 0)
         raise SystemExit(ending.code) from None
     except Exception as error:
         code = _say_why(error, context, folder)
-        _remove_empty(folder)
+        remove_empty(folder)
         return code
     if not reached.target_reached:
         return complain(f"The target sparsity was not reached: {reached}.", TARGET_MISSED)
@@ -229,29 +235,4 @@ def _say_why(error: Exception, context: HydraConf, folder: Path) -> int:
             keep_traceback(error, folder)
         return complain(str(error), USAGE)
     complain(f"The run failed: {describe(error)} {keep_traceback(error, folder)}", FAILED)
-    return complain(_way_on(context, folder), FAILED)
-
-
-def _way_on(context: HydraConf, folder: Path) -> str:
-    """Say how a run that has ended early goes on."""
-    from pruneplug.training.checkpoints.store import CHECKPOINTS
-
-    if not (folder / CHECKPOINTS).exists():
-        return "Nothing was saved yet that a run could go on from."
-    # The run's own checkpoints are found without being told where they are.
-    kept = [text for text in context.overrides.task if not text.startswith("trainer.resume=")]
-    # Further configs, or the settings of a run, by --config-dir.
-    places = [s.path for s in context.runtime.config_sources if s.provider == "command-line"]
-    places = ["--config-dir", *places] if places else []
-    words = [*places, *kept, override("hydra.run.dir", str(folder))]
-    return f"To go on: python -m pruneplug.train {shlex.join(words)}"
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the folders Hydra made for a job that left nothing in them."""
-    with suppress(OSError):
-        folder.rmdir()
-        for parent in folder.parents:
-            if Path.cwd() not in parent.parents:
-                break
-            parent.rmdir()
+    return complain(way_on(context, folder), FAILED)

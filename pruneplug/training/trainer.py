@@ -240,17 +240,6 @@ class Trainer:
         monitor = metric_name(model, self.monitor)
         measured = None if validated is None else validated.names
         better = direction(model, monitor, self.mode, names, measured)
-        return Session(
-            model,
-            pruner,
-            plan,
-            feed,
-            loop,
-            validated,
-            callbacks,
-            MetricLog(self._tracker),
-            stop.check,
-            Best(monitor, better),
-            self._progress,
-            Pace(agree=self._workers.of_chief),
-        )
+        parts = (model, pruner, plan, feed, loop, validated, callbacks, MetricLog(self._tracker))
+        pace = Pace(agree=self._workers.of_chief)
+        return Session(*parts, stop.check, Best(monitor, better), self._progress, pace)
