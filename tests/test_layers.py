@@ -137,7 +137,8 @@ TABLE = {
         "numpy keras matplotlib yaml",
     ),
     "command.comparison": _row(
-        "command.folder process.files tracking command.flat command.summary", "matplotlib yaml"
+        "command.folder process.files tracking command.flat command.summary",
+        "pandas matplotlib yaml",
     ),
     "command.report": _row("command.terminal command.comparison", "rich"),
     "command.pruned": _row(
@@ -240,6 +241,17 @@ def test_mlflow_is_imported_in_one_place() -> None:
     assert all(name.startswith("tracking.mlflow") for name in importers)
 
 
+def test_tables_and_json_are_written_in_one_place() -> None:
+    writers = ("csv.writer", "csv.DictWriter", ".to_csv(", "json.dump(", ".to_json(")
+    found = [
+        _name(path) for path in MODULES if any(writer in path.read_text() for writer in writers)
+    ]
+    # A checkpoint knows the writer that Keras' CSVLogger holds.
+    assert [name for name in found if not name.startswith("training.checkpoints")] == [
+        "process.files"
+    ]
+
+
 def _rows_in(room: str) -> list[str]:
     return [row for row in TABLE if _lies_in(row, [room])] or [_home(room)]
 
@@ -268,6 +280,8 @@ def test_no_row_allows_more_than_it_needs(name: str) -> None:
         ("pruneplug.pruning.callbacks", ("mlflow", "hydra", "omegaconf")),
         ("pruneplug.command.data", ("keras", "tensorflow", "sklearn")),
         ("pruneplug.command.models", ("keras", "tensorflow")),
+        ("pruneplug.command.main", ("pandas",)),
+        ("pruneplug.command.summary", ("pandas",)),
         ("pruneplug.command.report", ("keras", "tensorflow", "mlflow", "hydra")),
     ],
 )

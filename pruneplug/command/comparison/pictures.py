@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from pruneplug.command.comparison.groups import SPARSITY, Comparison, Group
+from pruneplug.command.comparison.groups import SPARSITY, baseline
 from pruneplug.command.comparison.runs import TEST, VALIDATION
 
 _DPI = 120
@@ -25,7 +23,7 @@ _LEGEND_GROUPS = 24
 
 
 @_AS_IT_IS
-def accuracy_against_sparsity(comparison: Comparison, png: Path) -> None:
+def accuracy_against_sparsity(groups: pd.DataFrame, png: Path) -> None:
     """Draw what pruning costs: accuracy of each group over its sparsity.
 
     Bars show the standard deviation over seeds. Hollow marks are the accuracy on the test data;
@@ -33,11 +31,10 @@ def accuracy_against_sparsity(comparison: Comparison, png: Path) -> None:
     """
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot(title="Accuracy against sparsity")
-    _draw_front(axes, comparison)
-    _draw_baseline(axes, comparison.baseline)
-    ordered = sorted(comparison.groups, key=lambda g: (g.series, g.statistic(SPARSITY).mean))
-    for rank, (series, groups) in enumerate(groupby(ordered, lambda group: group.series)):
-        _draw_series(axes, list(groups), series, _COLORS[rank % len(_COLORS)])
+    _draw_front(axes, groups)
+    _draw_baseline(axes, baseline(groups))
+    for rank, (series, own) in enumerate(groups.sort_values(SPARSITY).groupby("series")):
+        _draw_series(axes, own, series, _COLORS[rank % len(_COLORS)])
     axes.plot([], [], "o", color="grey", mfc="none", ms=5, label="on test data")
     axes.set_xlabel("sparsity (zeros among the pruned weights)")
     axes.set_ylabel("validation accuracy")
@@ -49,10 +46,10 @@ def accuracy_against_sparsity(comparison: Comparison, png: Path) -> None:
 
 
 @_AS_IT_IS
-def layer_curves(comparison: Comparison, png: Path) -> None:
+def layer_curves(groups: pd.DataFrame, png: Path) -> None:
     """Draw the sparsity of each weight in training, all runs in one field for each weight."""
-    groups = _by_sparsity(comparison)
-    curves = [run.curves for group in groups for run in group.runs]
+    groups = _by_sparsity(groups)
+    curves = [run.curves for own in groups["runs"] for run in own]
     weights = [w for w in dict.fromkeys(name for own in curves for name in own) if w != "total"]
     columns = max(min(3, len(weights)), 1)
     rows = max(-(-len(weights) // columns), 1)
@@ -70,9 +67,9 @@ def layer_curves(comparison: Comparison, png: Path) -> None:
 
 
 @_AS_IT_IS
-def sizes(comparison: Comparison, png: Path) -> None:
+def sizes(groups: pd.DataFrame, png: Path) -> None:
     """Draw the bytes of each group's model, compressed, beside those of the dense file."""
-    groups = _by_sparsity(comparison)
+    groups = _by_sparsity(groups)
     figure = Figure(figsize=(9, 1.6 + 0.32 * len(groups)), layout="constrained")
     axes = figure.add_subplot(title="Size of the model's file")
     places = range(len(groups))
@@ -80,11 +77,10 @@ def sizes(comparison: Comparison, png: Path) -> None:
         (0.75, "stripped_bytes", "stripped", "#dddddd"),
         (0.45, "gzip_bytes", "stripped and compressed (gzip)", _COLORS[0]),
     ):
-        values = [group.statistic(name).mean for group in groups]
-        axes.barh(places, values, height=height, color=color, label=label)
-    dense = max(group.statistic("dense_bytes").mean for group in groups)
+        axes.barh(places, groups[name], height=height, color=color, label=label)
+    dense = groups["dense_bytes"].max()
     axes.axvline(dense, color=_DENSE, linestyle="--", linewidth=1, label="before pruning")
-    axes.set_yticks(places, [group.label for group in groups], fontsize=8)
+    axes.set_yticks(places, groups["label"], fontsize=8)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(EngFormatter("B"))
     axes.grid(axis="x", alpha=0.3)
@@ -92,44 +88,40 @@ def sizes(comparison: Comparison, png: Path) -> None:
     figure.savefig(png, dpi=_DPI)
 
 
-def _draw_front(axes: Axes, comparison: Comparison) -> None:
-    front = sorted(comparison.front, key=lambda group: group.statistic(SPARSITY).mean)
-    x = [group.statistic(SPARSITY).mean for group in front]
-    y = [group.statistic(VALIDATION).mean for group in front]
+def _draw_front(axes: Axes, groups: pd.DataFrame) -> None:
+    front = groups[groups["pareto"]].sort_values(SPARSITY)
     style: dict[str, Any] = {"color": _FRONT, "alpha": 0.5, "zorder": 1}
     # A front of one point is no line.
-    axes.plot(x, y, "o-", linewidth=9, markersize=14, label="Pareto front", **style)
+    line = {"linewidth": 9, "markersize": 14, "label": "Pareto front", **style}
+    axes.plot(front[SPARSITY], front[VALIDATION], "o-", **line)
 
 
-def _draw_baseline(axes: Axes, baseline: Group | None) -> None:
-    if baseline is None:
+def _draw_baseline(axes: Axes, dense: pd.Series | None) -> None:
+    if dense is None:
         return
-    mean, std = baseline.statistic(VALIDATION)
+    mean, std = dense[VALIDATION], dense[f"{VALIDATION}_std"]
     label = f"dense baseline {mean:.1%}"
     axes.axhline(mean, color=_DENSE, linestyle="--", linewidth=1.2, label=label)
-    if not math.isnan(std):
+    if not pd.isna(std):
         axes.axhspan(mean - std, mean + std, color=_DENSE, alpha=0.08, linewidth=0)
 
 
-def _draw_series(axes: Axes, groups: Sequence[Group], label: str, color: str) -> None:
-    x = [group.statistic(SPARSITY).mean for group in groups]
-    validation = [group.statistic(VALIDATION) for group in groups]
-    spread = [0.0 if math.isnan(value.std) else value.std for value in validation]
+def _draw_series(axes: Axes, groups: pd.DataFrame, label: str, color: str) -> None:
+    x, spread = groups[SPARSITY], groups[f"{VALIDATION}_std"].fillna(0)
     style: dict[str, Any] = {"color": color, "linewidth": 1.2, "capsize": 3, "markersize": 6}
     name = label or "pruned while training"
-    axes.errorbar(x, [v.mean for v in validation], spread, fmt="o-", label=name, **style)
-    test = [group.statistic(TEST).mean for group in groups]
-    axes.plot(x, test, "o", color=color, markerfacecolor="none", markersize=5, alpha=0.8)
+    axes.errorbar(x, groups[VALIDATION], spread, fmt="o-", label=name, **style)
+    axes.plot(x, groups[TEST], "o", color=color, markerfacecolor="none", markersize=5, alpha=0.8)
 
 
-def _draw_weight(axes: Axes, weight: str, groups: Sequence[Group]) -> None:
-    for rank, group in enumerate(groups):
+def _draw_weight(axes: Axes, weight: str, groups: pd.DataFrame) -> None:
+    for rank, (name, runs) in enumerate(zip(groups["label"], groups["runs"], strict=True)):
         place = rank / max(len(groups) - 1, 1)
         color = matplotlib.colormaps["viridis"](0.92 * place)
-        for index, run in enumerate(group.runs):
+        for index, run in enumerate(runs):
             points = run.curves.get(weight, [])
             steps, sparsities = zip(*points, strict=True) if points else ((), ())
-            label = group.label if index == 0 else None
+            label = name if index == 0 else None
             axes.step(steps, sparsities, where="post", color=color, linewidth=1.4, label=label)
     axes.set_ylim(-0.02, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -145,5 +137,5 @@ def _legend(figure: Figure, groups: int) -> None:
         figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
 
 
-def _by_sparsity(comparison: Comparison) -> list[Group]:
-    return sorted(comparison.groups, key=lambda g: (g.statistic(SPARSITY).mean, g.label))
+def _by_sparsity(groups: pd.DataFrame) -> pd.DataFrame:
+    return groups.sort_values([SPARSITY, "label"])

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pruneplug.command.comparison.groups import SPARSITY, Comparison, Group, as_text
+import pandas as pd
+
+from pruneplug.command.comparison.groups import MEASURED, SPARSITY, as_text, baseline
 from pruneplug.command.comparison.runs import TEST, VALIDATION, Run
 
-_MEASURED = (VALIDATION, TEST, SPARSITY, "gzip_bytes", "stripped_bytes", "dense_bytes")
 # With less than this lost, pruning counts as free of cost.
 TOLERANCE = 0.01
 
 
-def ranking(comparison: Comparison) -> list[dict[str, Any]]:
+def ranking(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a row for each group, the best first; exact values, NaN where there is none."""
-    front = comparison.front
-    rows = []
-    for rank, group in enumerate(comparison.groups, 1):
-        row = {"rank": rank, **{f"setting {key}": v for key, v in group.settings.items()}}
-        row |= {"runs": len(group.runs), "seeds": " ".join(map(str, group.seeds))}
-        for name in _MEASURED:
-            row[name], row[f"{name}_std"] = group.statistic(name)
-        rows.append(row | {"drop": comparison.drop(group), "pareto": group in front})
-    return rows
+    columns = [column for name in MEASURED for column in (name, f"{name}_std")]
+    return [
+        {
+            "rank": rank,
+            **{f"setting {key}": value for key, value in group["settings"].items()},
+            "runs": len(group["runs"]),
+            "seeds": " ".join(map(str, sorted(run.seed for run in group["runs"]))),
+            **{column: group[column] for column in (*columns, "drop", "pareto")},
+        }
+        for rank, group in enumerate(table.to_dict("records"), 1)
+    ]
 
 
 def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return a row for each run: name, seed and what was measured."""
     return [
         {"run": run.name, "seed": run.seed}
-        | {name: run.measured.get(name, math.nan) for name in _MEASURED}
+        | {name: run.measured.get(name, math.nan) for name in MEASURED}
         for run in runs
     ]
 
@@ -50,53 +53,46 @@ def layers_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def readable(comparison: Comparison) -> list[dict[str, str]]:
+def readable(table: pd.DataFrame) -> list[dict[str, str]]:
     """Return the ranking as text for people: percentages with their spread, sizes in kB."""
     return [
         {
-            "rank": f"{rank}{' *' if group in comparison.front else ''}",
-            **{key: as_text(value) for key, value in group.settings.items()},
-            "runs": str(len(group.runs)),
+            "rank": f"{rank}{' *' if group['pareto'] else ''}",
+            **{key: as_text(value) for key, value in group["settings"].items()},
+            "runs": str(len(group["runs"])),
             "validation": percent(group, VALIDATION),
-            "lost": _points(comparison.drop(group)),
+            "lost": _number(100 * group["drop"], "+.1f"),
             "test": percent(group, TEST),
             "zeros": percent(group, SPARSITY),
-            "compressed": _kilobytes(group),
+            "compressed": _number(group["gzip_bytes"] / 1000, ",.1f", " kB"),
         }
-        for rank, group in enumerate(comparison.groups, 1)
+        for rank, group in enumerate(table.to_dict("records"), 1)
     ]
 
 
-def percent(group: Group, name: str) -> str:
+def percent(group: Mapping[str, Any], name: str) -> str:
     """Write a fraction as a percentage, with its spread if there is one, e.g. "97.2 ± 0.4 %"."""
-    mean, std = group.statistic(name)
-    if math.isnan(mean):
-        return "-"
+    std = group[f"{name}_std"]
     spread = "" if math.isnan(std) or round(100 * std, 1) == 0 else f" ± {100 * std:.1f}"
-    return f"{100 * mean:.1f}{spread} %"
+    return _number(100 * group[name], ".1f", f"{spread} %")
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(table: pd.DataFrame) -> str:
     """Answer the question: how much can be pruned before it hurts?"""
-    baseline = comparison.baseline
-    if baseline is None:
+    free = baseline(table)
+    if free is None:
         return "No run without pruning (sparsity=0) is here to compare with."
-    dense = f"the dense {percent(baseline, VALIDATION)}"
-    pruned = [g for g in comparison.groups if not g.dense and comparison.drop(g) <= TOLERANCE]
-    if not pruned:
+    dense = f"the dense {percent(free, VALIDATION)}"
+    pruned = table[~table["dense"] & (table["drop"] <= TOLERANCE)]
+    if pruned.empty:
         return f"No pruned group comes within {100 * TOLERANCE:.0f} point of {dense}."
     # Of those that differ by no more than the rounding to whole weights, the first is the best.
-    best = max(pruned, key=lambda group: round(group.statistic(SPARSITY).mean, 3))
+    best = pruned.loc[pruned[SPARSITY].round(3).idxmax()]
     return (
         f"{percent(best, SPARSITY)} of the weights can be zero within {100 * TOLERANCE:.0f} point "
-        f"of {dense} validation accuracy: {best.label} reaches {percent(best, VALIDATION)}."
+        f"of {dense} validation accuracy: {best['label']} reaches {percent(best, VALIDATION)}."
     )
 
 
-def _points(drop: float) -> str:
-    return "-" if math.isnan(drop) else f"{100 * drop:+.1f}"
-
-
-def _kilobytes(group: Group) -> str:
-    size = group.statistic("gzip_bytes").mean
-    return "-" if math.isnan(size) else f"{size / 1000:,.1f} kB"
+def _number(value: float, form: str, unit: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{form}}{unit}"

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from pruneplug.command.comparison import pictures
-from pruneplug.command.comparison.groups import Comparison, compare
+from pruneplug.command.comparison.groups import compare
 from pruneplug.command.comparison.page import page
 from pruneplug.command.comparison.runs import Run
 from pruneplug.command.comparison.tables import layers_table, ranking, readable, runs_table, verdict
@@ -59,14 +61,14 @@ def write_report(
         OSError: If a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    comparison = compare(runs)
-    tables = (ranking(comparison), runs_table(runs), layers_table(runs))
+    groups = compare(runs)
+    tables = (ranking(groups), runs_table(runs), layers_table(runs))
     for name, rows in zip(TABLES, tables, strict=True):
         columns = dict.fromkeys(column for row in rows for column in row)
         write_csv(folder / name, list(columns), rows)
-    _draw(comparison, folder)
+    _draw(groups, folder)
     notes = [f"Not finished, and not in here: {', '.join(unfinished)}."] if unfinished else []
-    report = Report(folder, verdict(comparison), readable(comparison), notes)
+    report = Report(folder, verdict(groups), readable(groups), notes)
     figures = {heading: folder / name for name, heading in PICTURES.items()}
     title = f"Comparison of {len(runs)} run{'s' if len(runs) != 1 else ''}"
     text = page(title, source, report.verdict, report.rows, figures, notes)
@@ -74,8 +76,8 @@ def write_report(
     return report
 
 
-def _draw(comparison: Comparison, folder: Path) -> None:
+def _draw(groups: pd.DataFrame, folder: Path) -> None:
     draw = (pictures.accuracy_against_sparsity, pictures.sizes, pictures.layer_curves)
     for name, function in zip(PICTURES, draw, strict=True):
         with replacing(folder / name) as png:
-            function(comparison, png)
+            function(groups, png)

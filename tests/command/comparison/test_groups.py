@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from pruneplug.command.comparison import read_runs, write_report
-from pruneplug.command.comparison.groups import compare
+from pruneplug.command.comparison.groups import baseline, compare
 from pruneplug.command.comparison.runs import Run
 from pruneplug.command.comparison.tables import ranking, readable, verdict
 from pruneplug.command.pictures import draw_final_sparsity
@@ -50,57 +51,73 @@ def write_run(folder: Path, accuracy: float = 0.9, sparsity: float = 0.5, seed: 
 
 def test_runs_that_differ_in_the_seed_are_one_group() -> None:
     runs = [run(0.9, 0.5, seed=seed) for seed in (3, 1)] + [run(0.8, 0.5, seed=2)]
-    (group,) = compare(runs).groups
-    mean, std = group.statistic("val_accuracy")
-    assert mean == pytest.approx(2.6 / 3)
-    assert std == pytest.approx(0.1 / math.sqrt(3))
-    assert group.seeds == [1, 2, 3]
+    groups = compare(runs)
+    (group,) = groups.to_dict("records")
+    assert group["val_accuracy"] == pytest.approx(2.6 / 3)
+    assert group["val_accuracy_std"] == pytest.approx(0.1 / math.sqrt(3))
+    (row,) = ranking(groups)
+    assert (row["runs"], row["seeds"]) == (3, "1 2 3")
+
+
+def test_equal_runs_are_their_own_mean() -> None:
+    accuracies = [0.1 + i / 997 for i in range(50)]
+    runs = [run(a, 0.5, rule=i, seed=s) for i, a in enumerate(accuracies) for s in range(3)]
+    groups = compare(runs)
+    assert sorted(groups["val_accuracy"]) == accuracies
+    assert (groups["val_accuracy_std"] == 0).all()
 
 
 def test_one_run_has_no_spread() -> None:
-    (group,) = compare([run(0.9, 0.5)]).groups
-    assert math.isnan(group.statistic("val_accuracy").std)
-    assert math.isnan(group.statistic("nothing").mean)
+    (group,) = compare([run(0.9, 0.5)]).to_dict("records")
+    assert group["val_accuracy"] == 0.9
+    assert math.isnan(group["val_accuracy_std"])
+
+
+def test_what_one_seed_has_not_measured_its_group_has_not() -> None:
+    untested = replace(run(0.8, 0.5, seed=2), measured={"val_accuracy": 0.8})
+    (group,) = compare([run(0.9, 0.5, seed=1), untested]).to_dict("records")
+    assert group["val_accuracy"] == pytest.approx(0.85)
+    assert math.isnan(group["test_accuracy"])
+    assert math.isnan(group["test_accuracy_std"])
+    diverged = compare([run(0.9, 0.5, seed=1), run(math.nan, 0.5, seed=2)])
+    assert readable(diverged)[0]["validation"] == "-"
 
 
 def test_places_tell_no_runs_apart() -> None:
     runs = [run(0.9, 0.5, **{"tracking.uri": uri, "trainer.resume": uri}) for uri in ("a", "b")]
-    assert len(compare(runs).groups) == 1
+    assert len(compare(runs)) == 1
 
 
 def test_a_group_is_labelled_by_what_differs() -> None:
     same = {"model.name": "mlp"}
     one = {"schedule.name": "constant", "schedule.begin": 0.1, **same}
     other = {"schedule.name": "polynomial", "schedule.begin": 0.1, "schedule.power": 3.0, **same}
-    groups = compare([run(0.9, 0.5, **one), run(0.8, 0.0, **other)]).groups
-    assert [group.label for group in groups] == [
+    groups = compare([run(0.9, 0.5, **one), run(0.8, 0.0, **other)])
+    assert [*groups["label"]] == [
         "sparsity=0.5 schedule.name=constant",
         "sparsity=0 schedule.name=polynomial",
     ]
-    assert [group.series for group in groups] == [
-        "schedule.name=constant",
-        "schedule.name=polynomial",
-    ]
+    assert [*groups["series"]] == ["schedule.name=constant", "schedule.name=polynomial"]
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
-    comparison = compare([run(0.95, 0.0), run(0.96, 0.5), run(0.90, 0.9), run(0.89, 0.8)])
-    assert [group.settings["sparsity"] for group in comparison.front] == [0.5, 0.9]
-    assert [group.settings["sparsity"] for group in comparison.groups] == [0.5, 0.0, 0.9, 0.8]
+    groups = compare([run(0.95, 0.0), run(0.96, 0.5), run(0.90, 0.9), run(0.89, 0.8)])
+    assert [*groups["sparsity"]] == [0.5, 0.0, 0.9, 0.8]
+    assert [*groups["pareto"]] == [True, False, True, False]
 
 
 def test_a_rounded_sparsity_is_no_gain() -> None:
-    comparison = compare([run(0.9, 0.95), run(0.3, 0.9501)])
-    assert [group.settings["sparsity"] for group in comparison.front] == [0.95]
+    groups = compare([run(0.9, 0.95), run(0.3, 0.9501)])
+    assert [*groups["pareto"]] == [True, False]
 
 
 def test_the_baseline_is_the_run_without_pruning() -> None:
-    comparison = compare([run(0.95, 0.0), run(0.91, 0.5)])
-    assert comparison.baseline is not None
-    assert comparison.drop(comparison.groups[1]) == pytest.approx(0.04)
+    groups = compare([run(0.95, 0.0), run(0.91, 0.5)])
+    assert baseline(groups) is not None
+    assert [*groups["drop"]] == pytest.approx([0.0, 0.04])
     without = compare([run(0.91, 0.5)])
-    assert without.baseline is None
-    assert math.isnan(without.drop(without.groups[0]))
+    assert baseline(without) is None
+    assert without["drop"].isna().all()
 
 
 def test_the_verdict_names_the_sparsest_good_group() -> None:
@@ -114,19 +131,30 @@ def test_the_verdict_names_the_sparsest_good_group() -> None:
 
 
 def test_rows_hold_exact_values_and_text() -> None:
-    comparison = compare([run(0.95, 0.0), run(0.9123456, 0.5)])
-    row = ranking(comparison)[1]
+    groups = compare([run(0.95, 0.0), run(0.9123456, 0.5)])
+    row = ranking(groups)[1]
     assert row["val_accuracy"] == 0.9123456
     assert row["setting sparsity"] == 0.5
     assert row["drop"] == pytest.approx(0.0376544)
     assert row["pareto"]
-    assert readable(comparison)[1]["validation"] == "91.2 %"
-    assert readable(comparison)[1]["lost"] == "+3.8"
+    assert readable(groups)[1]["validation"] == "91.2 %"
+    assert readable(groups)[1]["lost"] == "+3.8"
+
+
+def test_a_setting_has_one_column_though_the_best_group_lacks_it() -> None:
+    one = {"rule": "a"}
+    other = {"rule": "b", "data.limit": 1_000_000}
+    rows = ranking(compare([run(0.9, 0.5, **one), run(0.8, 0.5, **other)]))
+    assert [list(row)[:4] for row in rows] == [
+        ["rank", "setting rule", "setting data.limit", "runs"]
+    ] * 2
+    assert [row["setting data.limit"] for row in rows] == ["", 1_000_000]
+    assert [row["rank"] for row in rows] == [1, 2]
 
 
 def test_a_diverged_run_goes_last() -> None:
-    groups = compare([run(math.nan, 0.9), run(0.1, 0.5)]).groups
-    assert [group.settings["sparsity"] for group in groups] == [0.5, 0.9]
+    groups = compare([run(math.nan, 0.9), run(0.1, 0.5)])
+    assert [*groups["sparsity"]] == [0.5, 0.9]
 
 
 def test_folders_are_read_in_order_and_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -190,9 +218,9 @@ def test_a_damaged_run_costs_itself_alone(name: str, content: bytes, tmp_path: P
 
 
 def test_a_diverged_group_is_on_no_front() -> None:
-    comparison = compare([run(math.nan, 0.9), run(0.9, 0.5), run(math.nan, 0.0)])
-    assert [group.settings["sparsity"] for group in comparison.front] == [0.5]
-    assert comparison.baseline is None
+    groups = compare([run(math.nan, 0.9), run(0.9, 0.5), run(math.nan, 0.0)])
+    assert [*groups[groups["pareto"]]["sparsity"]] == [0.5]
+    assert baseline(groups) is None
 
 
 NAMES = ["$\\frac{$", "$x$", "[/y]", "[red]", "a_$b", "\\", "%s{0}", "=1+1"]
