@@ -1,7 +1,9 @@
 """Faults around the whole command: what it was told to make is there in the end, or said."""
 
 import os
+import shlex
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,28 @@ def test_a_reason_stands_whatever_cannot_be_cleared_away(
 
     with pytest.raises(UsageError, match=r"The data must fit\."):
         refuse()
+
+
+def test_the_printed_command_goes_on_in_a_folder_of_any_name(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = whole.parent / "a\"b, it's=1"
+    folder.mkdir()
+    save = CheckpointStore.save
+
+    def save_and_interrupt(self: CheckpointStore, *args: Any, **options: Any) -> Path:
+        path = save(self, *args, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return path
+
+    words = [*WORDS, f"data.path={whole.parent}/tiny.npz", "tracking=journal", "hydra.run.dir=run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "save", save_and_interrupt)
+        assert run_command(folder, *words) == 130
+    printed = capsys.readouterr().err.splitlines()[-1].partition("To go on: ")[2]
+    python, *command = shlex.split(printed)
+    assert [python, *command[:2]] == ["python", "-m", "pruneplug.train"]
+    assert run_command(whole.parent, *command[2:]) == 0
+    final = Path("checkpoints", "final", "arrays.npy")
+    assert (folder / "run" / final).read_bytes() == (whole / final).read_bytes()
+    assert points(folder / "run") == points(whole)
