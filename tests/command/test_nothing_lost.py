@@ -116,14 +116,15 @@ def test_the_printed_command_goes_on_in_a_folder_of_any_name(
     folder = whole.parent / "a\"b, it's=1"
     folder.mkdir()
     save = CheckpointStore.save
-
-    def save_and_interrupt(self: CheckpointStore, *args: Any, **options: Any) -> Path:
-        path = save(self, *args, **options)
-        os.kill(os.getpid(), signal.SIGINT)
-        return path
-
     words = [*WORDS, f"data.path={whole.parent}/tiny.npz", "tracking=journal", "hydra.run.dir=run"]
     with monkeypatch.context() as patch:
+
+        def save_and_interrupt(self: CheckpointStore, *args: Any, **options: Any) -> Path:
+            patch.setattr(CheckpointStore, "save", save)  # a second signal would end pytest too
+            path = save(self, *args, **options)
+            os.kill(os.getpid(), signal.SIGINT)
+            return path
+
         patch.setattr(CheckpointStore, "save", save_and_interrupt)
         assert run_command(folder, *words) == 130
     printed = capsys.readouterr().err.splitlines()[-1].partition("To go on: ")[2]
