@@ -174,7 +174,7 @@ def test_a_file_is_loaded_in_a_new_process(tmp_path: Path) -> None:
         check_sparse(model)
         print(type(pruneplug.strip_pruning(model)) is test_in_place.Net)
     """
-    output = in_new_process(code, {"PYTHONPATH": str(TESTS)})
+    output = in_new_process(code, {"PYTHONPATH": f"{TESTS}:{TESTS}/pruning"})
     assert output.split() == ["True"]
 
 

@@ -412,10 +412,10 @@ def test_names_are_the_same_in_another_process_after_other_layers_were_made() ->
     code = """
         import keras
         from test_registry import Block, _built
-        from pruneplug.pruning import known_layers, (registry)
+        from pruneplug.pruning import registry
         print(*[name for name, _ in registry.prunable_weights(_built(Block(), (None, 6)))])
     """
-    there = in_new_process(code, {"PYTHONPATH": str(TESTS)})
+    there = in_new_process(code, {"PYTHONPATH": f"{TESTS}:{TESTS}/pruning"})
     assert there.split() == [name for name, _ in here]
 
 

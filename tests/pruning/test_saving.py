@@ -106,7 +106,7 @@ def test_training_goes_on_in_a_new_process_after_any_step(tmp_path: Path) -> Non
                 model = load(pathlib.Path({str(tmp_path)!r}) / str(step), kind, into)
                 print(step, kind, same(run(model, step, STEPS), whole))
     """
-    lines = in_new_process(code, {"PYTHONPATH": str(TESTS)}).split("\n")[:-1]
+    lines = in_new_process(code, {"PYTHONPATH": f"{TESTS}:{TESTS}/pruning"}).split("\n")[:-1]
     assert len(lines) == (STEPS - 1) * len(FORMATS)
     assert [line for line in lines if not line.endswith("True")] == []
 
