@@ -6,12 +6,13 @@ Of each call of `keras.Variable.assign` and `keras.ops.where`, 0.1 to 0.2 ms is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pruneplug.pruning.backend import require_tensorflow
 
@@ -21,8 +22,6 @@ require_tensorflow()
 
 def read(variable: keras.Variable) -> Any:
     """Return a variable's value: a NumPy array in host memory, else a tensor on its device."""
-    if keras.backend.backend() != "tensorflow":
-        return keras.ops.convert_to_numpy(variable)
     tensor = variable.value.value()  # its `read_value` takes four times as long
     # An array made of a host tensor shares its memory: reading costs no copy. (The outer call is
     # for a bfloat16 without axes, which TensorFlow gives as a scalar.)
@@ -31,18 +30,11 @@ def read(variable: keras.Variable) -> Any:
 
 def write(variable: keras.Variable, value: Any) -> None:
     """Assign a value of the variable's shape and dtype, on every replica."""
-    if keras.backend.backend() == "tensorflow":
-        variable.value.assign(value, read_value=False)
-    else:
-        variable.assign(value)
+    variable.value.assign(value, read_value=False)
 
 
 def outside_traces() -> AbstractContextManager[Any]:
     """Return a context in which variables are read and written now, also while a step is traced."""
-    if keras.backend.backend() != "tensorflow":
-        return nullcontext()
-    import tensorflow as tf
-
     scope: AbstractContextManager[Any] = tf.init_scope()
     return scope
 
@@ -62,10 +54,6 @@ def thawed(variables: Sequence[keras.Variable]) -> Iterator[None]:
 
 def after(value: Any) -> AbstractContextManager[Any]:
     """Return a context in which nothing is done in a graph before a value is there."""
-    if keras.backend.backend() != "tensorflow":
-        return nullcontext()
-    import tensorflow as tf
-
     # Of a variable, what it holds now must be asked for.
     context: AbstractContextManager[Any] = tf.control_dependencies([tf.convert_to_tensor(value)])
     return context
@@ -77,9 +65,7 @@ def masked(values: Any, kept: Any) -> Any:
     NaN and infinity do not outlast the mask. Outside XLA, TensorFlow takes kept denormal numbers
     for zeros, here as in each of an optimizer's operations before.
     """
-    if keras.backend.backend() == "tensorflow" and values.dtype == "float32":
-        import tensorflow as tf
-
+    if values.dtype == "float32":
         # Takes two thirds of the time of a choice between a tensor and a scalar.
         return tf.math.multiply_no_nan(values, tf.cast(kept, values.dtype))
     return keras.ops.where(kept, values, keras.ops.zeros((), values.dtype))
@@ -87,12 +73,7 @@ def masked(values: Any, kept: Any) -> Any:
 
 def write_masked(variable: keras.Variable, mask: keras.Variable) -> None:
     """Set a variable to +0 where a boolean mask is False, without a copy beyond the new value."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        write(variable, tf.where(mask.value, variable.value, 0))
-    else:
-        variable.assign(keras.ops.where(mask, variable, keras.ops.zeros((), variable.dtype)))
+    write(variable, tf.where(mask.value, variable.value, 0))
 
 
 class MaskVariable(keras.Variable):
@@ -117,8 +98,6 @@ class MaskVariable(keras.Variable):
         return np.asarray(super().__array__()).astype(dtype or self.dtype)
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
-        import tensorflow as tf
-
         return tf.cast(tf.convert_to_tensor(self.value), dtype or self.dtype, name=name)
 
 
@@ -142,10 +121,8 @@ for _name in _OPERATORS:
 
 def mask_taken_as(variable: keras.Variable, dtype: str) -> keras.Variable:
     """Let a boolean variable be taken for numbers of a dtype."""
-    if keras.backend.backend() == "tensorflow":
-        # A layer makes its variables itself, and of one class.
-        variable.__class__ = MaskVariable
-        variable._taken_as = dtype
+    variable.__class__ = MaskVariable  # a layer makes its variables itself, and of one class
+    variable._taken_as = dtype
     return variable
 
 

@@ -8,21 +8,11 @@ import tensorflow as tf
 from pruneplug.pruning import variables
 
 
-@pytest.fixture(params=["tensorflow", "another backend"])
-def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go TensorFlow's own way, and that of the other backends, which leads there with it too."""
-    monkeypatch.setattr(keras.backend, "backend", lambda: request.param)
-
-
-on_every_backend = pytest.mark.usefixtures("_backend")
-
-
 def test_reading_copies_nothing() -> None:
     variable = keras.Variable(np.ones((64, 64), np.float32))
     assert np.shares_memory(variables.read(variable), variables.read(variable))
 
 
-@on_every_backend
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64"])
 def test_reads_what_was_written(dtype: str) -> None:
     variable = keras.Variable([[0, 1], [1, 0]], dtype=dtype)
@@ -47,13 +37,11 @@ def test_what_was_read_stays_when_the_variable_changes() -> None:
     assert variables.read(variable).tolist() == [2.0] * 4
 
 
-@on_every_backend
 def test_refuses_another_shape() -> None:
     with pytest.raises(ValueError, match="shape"):
         variables.write(keras.Variable(np.zeros((2, 2), np.float32)), np.zeros(4, np.float32))
 
 
-@on_every_backend
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_what_is_masked_is_a_positive_zero_and_the_rest_keeps_its_bits(dtype: str) -> None:
     variable = keras.Variable([-1.5, -2.5, -0.0, 3.5, 1e-7, np.inf], dtype=dtype)
@@ -120,8 +108,3 @@ def test_a_mask_is_read_inside_a_graph_as_it_is_then() -> None:
     assert float(total()) == 3
     mask.assign(np.ones((2, 3)))
     assert float(total()) == 6
-
-
-def test_other_backends_have_plain_masks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
-    assert type(_mask()) is keras.Variable
