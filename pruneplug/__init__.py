@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pruneplug.pruning.wrapper import PruneLowMagnitude as PruneLowMagnitude
     from pruneplug.pruning.wrapper import collect_prunable_layers as collect_prunable_layers
     from pruneplug.training.ending import TrainingResult as TrainingResult
-    from pruneplug.training.track import TrackTraining as TrackTraining
+    from pruneplug.training.track_training import TrackTraining as TrackTraining
     from pruneplug.training.trainer import Trainer as Trainer
 
 _HOME = {
@@ -69,7 +69,7 @@ _HOME = {
     "PruningSchedule": "pruning.schedules",
     "PruningSummaries": "pruning.callbacks",
     "SkipUnsupported": "pruning.policies",
-    "TrackTraining": "training.track",
+    "TrackTraining": "training.track_training",
     "Trainer": "training.trainer",
     "TrainingResult": "training.ending",
     "UniformAllocation": "pruning.allocation",

@@ -43,27 +43,31 @@ TABLE = {
     "pruning.attributes": _row(_core("keras_internals surgery"), "keras"),
     "pruning.known_layers": _row("pruning.keras_internals", "keras"),
     "pruning.registry": _row(_core("keras_internals sparsity known_layers"), "keras"),
-    "pruning.members": _row(
+    "pruning.layer_parts": _row(
         _core("keras_internals sparsity surgery known_layers registry"), "keras"
     ),
-    "pruning.policies": _row(_core("keras_internals registry members"), "keras"),
+    "pruning.policies": _row(_core("keras_internals registry layer_parts"), "keras"),
     "pruning.variables": _row("pruning.backend", "numpy keras tensorflow"),
     "pruning.constraint": _row("pruning.variables", "keras"),
     "pruning.clock": _row(_core("variables constraint")),
     "pruning.serialization": _row(_core("schedules patterns allocation"), "keras"),
-    "pruning.stand_in": _row("pruning.keras_internals", "keras"),
-    "pruning.masked": _row(_core("schedules masks variables constraint stand_in"), "keras"),
+    "pruning.layer_proxy": _row("pruning.keras_internals", "keras"),
+    "pruning.masked_layer": _row(
+        _core("schedules masks variables constraint layer_proxy"), "keras"
+    ),
     "pruning.wrapper": _row(
         _core(
-            "known_layers keras_internals schedules masks members patterns allocation registry "
+            "known_layers keras_internals schedules masks layer_parts patterns allocation registry "
             "variables "
-            "serialization masked"
+            "serialization masked_layer"
         ),
         "numpy keras",
     ),
-    "pruning.weights": _row(_core("members sparsity wrapper"), "keras"),
+    "pruning.weights": _row(_core("layer_parts sparsity wrapper"), "keras"),
     "pruning.cohort": _row(
-        _core("schedules sparsity ranking masks patterns allocation variables masked wrapper"),
+        _core(
+            "schedules sparsity ranking masks patterns allocation variables masked_layer wrapper"
+        ),
         "keras",
     ),
     "pruning.shortfall": _row(_core("schedules sparsity cohort")),
@@ -76,22 +80,22 @@ TABLE = {
         "keras",
     ),
     "pruning.selection": _row(
-        _core("registry allocation members patterns schedules sparsity wrapper"), "keras"
+        _core("registry allocation layer_parts patterns schedules sparsity wrapper"), "keras"
     ),
     "pruning.naming": _row(_core("keras_internals wrapper"), "keras"),
     "pruning.in_place": _row(
-        _core("attributes keras_internals members surgery wrapper naming"), "keras"
+        _core("attributes keras_internals layer_parts surgery wrapper naming"), "keras"
     ),
     "pruning.prune": _row(
         _core(
-            "attributes schedules patterns allocation surgery members policies wrapper pruner "
+            "attributes schedules patterns allocation surgery layer_parts policies wrapper pruner "
             "selection "
             "naming in_place"
         ),
         "keras",
     ),
     "pruning.inspection": _row(
-        _core("keras_internals sparsity registry members wrapper weights pruner"), "numpy keras"
+        _core("keras_internals sparsity registry layer_parts wrapper weights pruner"), "numpy keras"
     ),
     "pruning.callbacks": _row(_core("keras_internals sparsity wrapper pruner"), "keras"),
     "tracking": _row("process"),
@@ -101,13 +105,15 @@ TABLE = {
         f"{_core('keras_internals wrapper')} training.feeds", "keras tensorflow"
     ),
     "training.checkpoints": _row(
-        f"process {_core('keras_internals variables masked wrapper serialization')} training.feeds",
+        f"process {_core('keras_internals variables masked_layer wrapper serialization')} "
+        "training.feeds",
         "numpy keras tensorflow ml_dtypes",
     ),
-    "training.cluster": _row(others="numpy tensorflow"),
+    "training.workers": _row(others="numpy tensorflow"),
     "training.model": _row(
-        f"{_core('attributes keras_internals surgery constraint stand_in wrapper in_place prune')} "
-        "training.feeds training.checkpoints training.cluster",
+        f"{_core('attributes keras_internals surgery constraint layer_proxy wrapper')} "
+        f"{_core('in_place prune')} "
+        "training.feeds training.checkpoints training.workers",
         "numpy keras tensorflow",
     ),
     "training": _row("process pruning tracking.base", "numpy keras tensorflow rich"),
@@ -117,11 +123,11 @@ TABLE = {
     "command.terminal": _row("process.signals tracking.locations"),
     "command.data": _row(others="numpy keras sklearn"),
     "command.models": _row("pruning.keras_internals command.data", "keras"),
-    "command.flat": _row(),
+    "command.flat_settings": _row(),
     "command.settings": _row(
         "command.folder pruning.schedules pruning.patterns pruning.policies "
         "pruning.allocation tracking "
-        "command.data command.models command.flat",
+        "command.data command.models command.flat_settings",
         "keras hydra omegaconf yaml",
     ),
     "command.failures": _row("command.folder command.settings training.checkpoints.store", "hydra"),
@@ -137,35 +143,36 @@ TABLE = {
         "numpy keras matplotlib yaml",
     ),
     "command.comparison": _row(
-        "command.folder process.files tracking command.flat command.summary",
+        "command.folder process.files tracking command.flat_settings command.summary",
         "pandas matplotlib yaml",
     ),
     "command.report": _row("command.terminal command.comparison", "rich"),
-    "command.pruned": _row(
+    "command.pruned_network": _row(
         f"{_core('schedules allocation masks variables prune inspection')} command.settings "
         "command.sensitivity",
         "keras",
     ),
-    "command.besides": _row(
+    "command.extras": _row(
         "command.folder tracking command.settings command.data command.sensitivity", "keras"
     ),
     "command.console": _row("pruning.inspection", "rich"),
     "command.job": _row(
-        "command.folder process pruning.backend tracking training command.besides "
+        "command.folder process pruning.backend tracking training command.extras "
         "command.console command.data "
-        "command.flat command.importing command.models command.summary command.pruned "
+        "command.flat_settings command.importing command.models command.summary "
+        "command.pruned_network "
         "command.settings",
         "keras tensorflow rich",
     ),
     "command.preview": _row(
         f"{_core('backend inspection prune pruner schedules')} tracking.locations export "
-        "command.console command.importing command.pruned command.settings",
+        "command.console command.importing command.pruned_network command.settings",
         "keras rich",
     ),
     "command.sweep": _row(
         "command.folder command.terminal process.files pruning.backend tracking "
         "command.settings command.summary "
-        "command.comparison command.flat",
+        "command.comparison command.flat_settings",
         "rich hydra omegaconf",
     ),
     "command.sync": _row("command.terminal process.files tracking"),
@@ -215,9 +222,7 @@ def _home(name: str) -> str:
     """The row of a module: the closest of its own, its folder's, and that of the room."""
     name = name.removesuffix(".__init__")
     own = [row for row in TABLE if _lies_in(name, [row])]
-    # The files of `tracking` that speak to MLflow begin with its name.
-    mlflow = "tracking.mlflow" if name.startswith("tracking.mlflow") else ""
-    return mlflow or max(own, key=len, default=name)
+    return max(own, key=len, default=name)
 
 
 # The first module of some folders only says what they are.

@@ -13,8 +13,8 @@ import tf_keras
 import pruneplug
 from pruneplug.training.feeds.base import train_feed
 from pruneplug.training.model.build import build_state
-from pruneplug.training.steps.compilation import choose
 from pruneplug.training.steps.loop import StepLoop
+from pruneplug.training.steps.xla import choose
 
 from .networks import BATCH, batches_for
 

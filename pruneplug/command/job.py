@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pruneplug.command.besides import log_model, measure_system, scan_weights
 from pruneplug.command.console import print_summary
-from pruneplug.command.flat import binding
+from pruneplug.command.extras import log_model, measure_system, scan_weights
+from pruneplug.command.flat_settings import binding
 from pruneplug.command.folder import CONFIG, JOURNAL
 from pruneplug.command.importing import importing
-from pruneplug.command.pruned import prune
+from pruneplug.command.pruned_network import prune
 from pruneplug.command.settings import Settings, to_yaml
 from pruneplug.command.summary import write_results, write_summary
 from pruneplug.process.files import write_text

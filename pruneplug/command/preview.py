@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pruneplug.command.console import layer_table
 from pruneplug.command.importing import importing
-from pruneplug.command.pruned import prune
+from pruneplug.command.pruned_network import prune
 from pruneplug.command.settings import Settings
 from pruneplug.command.settings.dry_run import DryRun, PlannedJob
 from pruneplug.command.settings.tracking import MlflowSettings

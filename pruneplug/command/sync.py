@@ -14,7 +14,7 @@ from pathlib import Path
 from pruneplug.command.terminal import FAILED, USAGE
 from pruneplug.process.files import find_files
 from pruneplug.tracking import Journal
-from pruneplug.tracking.lines import damage
+from pruneplug.tracking.journal_lines import damage
 from pruneplug.tracking.locations import public, resolve_uri
 from pruneplug.tracking.mlflow import pending, sync
 from pruneplug.tracking.store import InTrash, reason

@@ -11,7 +11,7 @@ import keras
 
 from pruneplug.pruning import masks, variables
 from pruneplug.pruning.allocation import Allocation, Prunable, UniformAllocation
-from pruneplug.pruning.masked import last_update, update_mark
+from pruneplug.pruning.masked_layer import last_update, update_mark
 from pruneplug.pruning.patterns import MByN
 from pruneplug.pruning.ranking import kept_count
 from pruneplug.pruning.schedules import PruningSchedule, are_alike

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import attributes, keras_internals, members, surgery
+from pruneplug.pruning import attributes, keras_internals, layer_parts, surgery
 from pruneplug.pruning.naming import LayersByEitherName
 from pruneplug.pruning.wrapper import PruneLowMagnitude, pruned_layers
 
@@ -46,7 +46,9 @@ class PrunedOwn(LayersByEitherName):
 
     def _numbers(self) -> list[int]:
         """Return which of the model's layers are pruned."""
-        numbers = {id(layer): number for number, layer in enumerate(members.member_layers(self))}
+        numbers = {
+            id(layer): number for number, layer in enumerate(layer_parts.member_layers(self))
+        }
         beside = attributes.beside(self)
         layers = [wrapper.layer for wrapper in beside]
         parts = [part for part in self.layers if part not in beside]
@@ -65,7 +67,7 @@ class PrunedOwn(LayersByEitherName):
             # Keras looks for the model's own class under the name that this one bears too.
             return cls.dense_class.from_config(config)
         model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
-        layers = dict(enumerate(members.member_layers(model)))
+        layers = dict(enumerate(layer_parts.member_layers(model)))
         configs = [entry | {"layer": layers.get(entry["layer"])} for entry in config["pruning"]]
         wrappers = [PruneLowMagnitude.from_config(entry, custom_objects) for entry in configs]
         check_built(model, wrappers)

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruneplug.pruning import keras_internals, members, registry
-from pruneplug.pruning.members import Owners, Part
+from pruneplug.pruning import keras_internals, layer_parts, registry
+from pruneplug.pruning.layer_parts import Owners, Part
 from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.sparsity import WeightSparsity, join_names, total_sparsity
 from pruneplug.pruning.weights import named_weights
@@ -74,7 +74,7 @@ def _records(reasons: Mapping[str, str]) -> tuple[Skipped, ...]:
 
 def _prunable(model: keras.Model) -> list[tuple[str, keras.Variable]]:
     """Return what could be pruned in a model, each weight under the name it has when it is."""
-    parts = list(members.model_parts(model))
+    parts = list(layer_parts.model_parts(model))
     owners = Owners(parts)
     return [
         (join_names(part.member, path), weight)
@@ -108,8 +108,8 @@ def _skipped(model: keras.Model, listed: Collection[int]) -> dict[str, str]:
     """Return why weights other than those listed, by id, are not pruned, by name."""
     noted: Mapping[str, str] = getattr(model, "pruning_skipped", {})
     skipped: dict[str, str] = {}
-    for name, member in members.member_names(members.member_layers(model)):
-        for part in members.parts_and_containers(member, name):
+    for name, member in layer_parts.member_names(layer_parts.member_layers(model)):
+        for part in layer_parts.parts_and_containers(member, name):
             if not part.is_container:
                 skipped |= _left_out(part, listed, noted)
             if part.name not in skipped:
@@ -148,5 +148,5 @@ def _reason(part: Part) -> str:
 def _beside(name: str, layer: keras.layers.Layer, listed: Collection[int]) -> dict[str, str]:
     """Return what a class of the user's holds itself, and pruneplug knows nothing of."""
     reason = f"{type(layer).__name__} holds it itself, and does not say that it can be pruned"
-    beside = members.weights_beside(layer).items()
+    beside = layer_parts.weights_beside(layer).items()
     return {join_names(name, own): reason for own, weight in beside if id(weight) not in listed}

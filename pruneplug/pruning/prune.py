@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import attributes, in_place, members, naming, surgery
+from pruneplug.pruning import attributes, in_place, layer_parts, naming, surgery
 from pruneplug.pruning.allocation import Allocation, UniformAllocation
 from pruneplug.pruning.patterns import MByN
 from pruneplug.pruning.policies import AllOf, PruningPolicy
@@ -81,7 +81,7 @@ def prune_low_magnitude(
     if isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, PruneLowMagnitude):
         return PruneLowMagnitude(to_prune, **arguments, **kwargs)
     wrappers = [wrapper for layer in layers for wrapper in pruned_layers(layer)]
-    parts = members.list_parts(map(members.unwrapped, layers))
+    parts = layer_parts.list_parts(map(layer_parts.unwrapped, layers))
     selection = Selection(parts, wrappers, lambda part: None, arguments)
     pruned = [selection(layer) for layer in layers]
     return pruned if to_prune is layers else pruned[0]
@@ -170,7 +170,7 @@ def _prune_model(
     if not is_graph:
         in_place.check_known(model)
     selection = Selection(
-        members.model_parts(model),
+        layer_parts.model_parts(model),
         pruned_layers(model),
         lambda part: policy.skip_reason(part.layer, model),
         {**arguments, "with_model": True},
@@ -180,7 +180,7 @@ def _prune_model(
         model = surgery.rebuild(model, selection, _pruned_class, keep_output_names=True)
         model.pruning_skipped = selection.skipped
         return model
-    pairs = [(layer, selection(layer)) for layer in members.member_layers(model)]
+    pairs = [(layer, selection(layer)) for layer in layer_parts.member_layers(model)]
     wrappers = [new for layer, new in pairs if new is not layer]
     in_place.check_built(model, wrappers)
     in_place.put_in(model, wrappers, selection.skipped)

@@ -10,7 +10,7 @@ import keras
 
 from pruneplug.pruning import registry
 from pruneplug.pruning.allocation import Prunable, UniformAllocation
-from pruneplug.pruning.members import Owners, Part
+from pruneplug.pruning.layer_parts import Owners, Part
 from pruneplug.pruning.patterns import Pattern, make_pattern
 from pruneplug.pruning.schedules import are_alike
 from pruneplug.pruning.sparsity import is_within, join_names

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from pruneplug.pruning.members import member_layers, member_names, parts_and_containers
+from pruneplug.pruning.layer_parts import member_layers, member_names, parts_and_containers
 from pruneplug.pruning.sparsity import join_names
 from pruneplug.pruning.wrapper import PruneLowMagnitude, pruned_layers
 

@@ -12,8 +12,8 @@ import numpy as np
 from pruneplug.pruning import (
     keras_internals,
     known_layers,
+    layer_parts,
     masks,
-    members,
     patterns,
     registry,
     schedules,
@@ -21,7 +21,7 @@ from pruneplug.pruning import (
     variables,
 )
 from pruneplug.pruning.allocation import Allocation, UniformAllocation
-from pruneplug.pruning.masked import MaskedLayer, last_update, update_mark
+from pruneplug.pruning.masked_layer import MaskedLayer, last_update, update_mark
 from pruneplug.pruning.schedules.reach import at_target, last_due
 
 
@@ -211,7 +211,7 @@ def pruned_layers(layer: keras.layers.Layer) -> list[PruneLowMagnitude]:
 
 def collect_prunable_layers(model: keras.Model) -> list[PruneLowMagnitude]:
     """Return the pruning wrappers of a model in the order of its layers, as TFMOT does."""
-    order = {id(layer): place for place, layer in enumerate(members.member_layers(model))}
+    order = {id(layer): place for place, layer in enumerate(layer_parts.member_layers(model))}
     return sorted(pruned_layers(model), key=lambda w: order.get(id(w.layer), len(order)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pruneplug.tracking.journal import values
-from pruneplug.tracking.lines import Entry, entries
+from pruneplug.tracking.journal_lines import Entry, entries
 from pruneplug.tracking.locations import public, redact_all
 from pruneplug.tracking.sent import Sent, tail
 from pruneplug.tracking.store import Gone, Point, Refused, Store

@@ -22,7 +22,14 @@ from typing import Any
 
 from pruneplug.tracking.appending import AppendedFile
 from pruneplug.tracking.base import Param, RunStatus
-from pruneplug.tracking.lines import Entry, damage, encode, encode_value, entries, whole_size
+from pruneplug.tracking.journal_lines import (
+    Entry,
+    damage,
+    encode,
+    encode_value,
+    entries,
+    whole_size,
+)
 from pruneplug.tracking.locations import redact
 
 _PENDING_LIMIT = 64 * 2**20

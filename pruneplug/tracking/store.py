@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pruneplug.tracking.lines import Entry
+from pruneplug.tracking.journal_lines import Entry
 from pruneplug.tracking.locations import redact_all
 
 # What MLflow's error codes ask of the user.

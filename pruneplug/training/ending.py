@@ -13,12 +13,12 @@ import keras
 from pruneplug.process.signals import StopRequested, StopSignals
 from pruneplug.pruning.inspection import SparsityReport, sparsity_report
 from pruneplug.pruning.sparsity import PruningEvent, total_sparsity
+from pruneplug.training.checkpointing import Keeper
 from pruneplug.training.checkpoints.checkpoint import Checkpoint
 from pruneplug.training.checkpoints.variables import assign_model, restore_variables
 from pruneplug.training.faults import TrainingDivergedError, failed_to_fetch
-from pruneplug.training.keeper import Keeper
 from pruneplug.training.model.averages import swaps_averages
-from pruneplug.training.model.lending import Loan
+from pruneplug.training.model.loan import Loan
 from pruneplug.training.session import Session
 from pruneplug.training.steps.evaluation import Evaluation
 

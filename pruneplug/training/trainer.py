@@ -14,29 +14,29 @@ from pruneplug.pruning.pruner import Pruner
 from pruneplug.pruning.schedules import PruningSchedule
 from pruneplug.tracking.base import NullTracker, Tracker
 from pruneplug.training.best import Best, Mode, check_mode, direction
+from pruneplug.training.checkpointing import Keeper
 from pruneplug.training.checkpoints.callbacks.state import CallbackState
 from pruneplug.training.checkpoints.csv_rows import rows_kept
 from pruneplug.training.checkpoints.identity import identity
 from pruneplug.training.checkpoints.randomness import seeded
 from pruneplug.training.checkpoints.resume import check_identity, check_rest, find_checkpoint
-from pruneplug.training.checkpoints.rules import Saving, check_count, check_seed
+from pruneplug.training.checkpoints.saving_rules import Saving, check_count, check_seed
 from pruneplug.training.checkpoints.variables import check_variables
-from pruneplug.training.cluster import Workers, is_chief
 from pruneplug.training.ending import TrainingResult, finish, guarded, stored_result
 from pruneplug.training.feeds.base import Data, Feed, train_feed
-from pruneplug.training.feeds.draws import warn_of_draws
-from pruneplug.training.keeper import Keeper
+from pruneplug.training.feeds.random_operations import warn_of_draws
 from pruneplug.training.metrics import MetricLog
 from pruneplug.training.model.build import build_model, build_state
-from pruneplug.training.model.compiling import AUTO, check_compile, compile_model
-from pruneplug.training.model.lending import Loan
+from pruneplug.training.model.keras_compile import AUTO, check_compile, compile_model
+from pruneplug.training.model.loan import Loan
 from pruneplug.training.preparation import Wrapping, callback_list, check_schedules, evaluation
 from pruneplug.training.progress import Progress
 from pruneplug.training.session import Session
-from pruneplug.training.steps.compilation import choose
 from pruneplug.training.steps.events import Plan
 from pruneplug.training.steps.loop import StepLoop
 from pruneplug.training.steps.pace import Pace
+from pruneplug.training.steps.xla import choose
+from pruneplug.training.workers import Workers, is_chief
 
 
 class Trainer:

@@ -8,7 +8,7 @@ import pytest
 from cli import run_command, write_tiny_data
 
 from pruneplug.tracking.mlflow import sync
-from pruneplug.tracking.mlflow_model import save_model
+from pruneplug.tracking.mlflow.model import save_model
 from pruneplug.tracking.system import SystemMeter
 
 # What MLflow's own parts warn of each other.

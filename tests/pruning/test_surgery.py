@@ -13,7 +13,7 @@ from keras import ops
 from sparse import HALF, check_sparse, random_batch, train, zeros
 
 from pruneplug import ByName, prune_low_magnitude, strip_pruning
-from pruneplug.pruning.members import model_parts
+from pruneplug.pruning.layer_parts import model_parts
 from pruneplug.pruning.wrapper import pruned_layers
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pruneplug.tracking import Journal
 from pruneplug.tracking.journal import entries, last_run, run_begin, values
-from pruneplug.tracking.lines import damage
+from pruneplug.tracking.journal_lines import damage
 
 
 def _kinds(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pruneplug.command.comparison.runs import Run, read_each, read_run
 from pruneplug.command.folder import CONFIG, SUMMARY
-from pruneplug.tracking.mlflow_runs import stored_runs
+from pruneplug.tracking.mlflow.reading import stored_runs
 
 
 def read_experiment(experiment: str, uri: str | None) -> tuple[list[Run], list[str]]:

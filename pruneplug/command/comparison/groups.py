@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pruneplug.command.comparison.runs import TEST, VALIDATION, Run
-from pruneplug.command.flat import decisive
+from pruneplug.command.flat_settings import decisive
 
 SPARSITY = "sparsity"
 MEASURED = (VALIDATION, TEST, SPARSITY, "gzip_bytes", "stripped_bytes", "dense_bytes")

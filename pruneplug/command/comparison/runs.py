@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pruneplug.command.flat import flatten
+from pruneplug.command.flat_settings import flatten
 from pruneplug.command.folder import CONFIG, JOURNAL, SUMMARY
 from pruneplug.command.summary import read_summary
 from pruneplug.process.files import find_files

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pruneplug.command.flat import Param, flatten
+from pruneplug.command.flat_settings import Param, flatten
 from pruneplug.command.settings.allocation import ALLOCATIONS, AllocationSettings
 from pruneplug.command.settings.block import BlockSettings
 from pruneplug.command.settings.checks import require, require_fraction

@@ -7,7 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from pruneplug.command.flat import decisive
+from pruneplug.command.flat_settings import decisive
 from pruneplug.command.settings import Settings
 
 

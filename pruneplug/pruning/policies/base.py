@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from pruneplug.pruning import members
+from pruneplug.pruning import layer_parts
 
 
 class PruningPolicy(ABC):
@@ -37,7 +37,7 @@ class PruningPolicy(ABC):
         Unless a policy overrides this, what it allows for a layer of one's own holds for all that
         the layer is made of.
         """
-        around = members.part_of(model, layer).layers
+        around = layer_parts.part_of(model, layer).layers
         outermost = next(x for x in around if not isinstance(x, keras.Model))
         return None if self.allow_pruning(outermost) else "left out by the pruning policy"
 

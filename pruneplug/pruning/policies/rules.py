@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import keras
 
-from pruneplug.pruning import members, registry
+from pruneplug.pruning import layer_parts, registry
 from pruneplug.pruning.policies.base import PruningPolicy
 
 
@@ -66,7 +66,9 @@ class ByName(_Rule):
 
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
         """Raise ValueError when a pattern matches no layer: it may be misspelt."""
-        names = list(dict.fromkeys(x for part in members.model_parts(model) for x in _names(part)))
+        names = list(
+            dict.fromkeys(x for part in layer_parts.model_parts(model) for x in _names(part))
+        )
         for pattern in (*self.only, *self.exclude):
             if not _matches(names, pattern):
                 raise ValueError(
@@ -76,7 +78,7 @@ class ByName(_Rule):
 
     def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
         """Return why this layer of the model is left out, or None when it may be pruned."""
-        return self._match(_names(members.part_of(model, layer)))
+        return self._match(_names(layer_parts.part_of(model, layer)))
 
     def _reason(self, layer: keras.layers.Layer) -> str | None:
         return self._match([layer.name])
@@ -90,7 +92,7 @@ class ByName(_Rule):
         return f"its name matches none of {', '.join(map(repr, self.only))}"
 
 
-def _names(part: members.Part) -> list[str]:
+def _names(part: layer_parts.Part) -> list[str]:
     """Return what a part may be called: as a layer is in the model, or as reports do."""
     return [part.member, part.name, *(layer.name for layer in part.layers)]
 
@@ -149,7 +151,7 @@ class KeepEndsDense(_Rule):
 
     def skip_reason(self, layer: keras.layers.Layer, model: keras.Model) -> str | None:
         """Return why this layer of the model is left out, or None when it may be pruned."""
-        parts = [part.layer for part in members.model_parts(model)]
+        parts = [part.layer for part in layer_parts.model_parts(model)]
         ends = [(self.first, "first", parts), (self.last, "last", reversed(parts))]
         for wanted, name, candidates in ends:
             if wanted and layer is next(filter(registry.has_prunable_weights, candidates), None):

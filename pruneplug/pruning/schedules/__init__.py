@@ -4,8 +4,8 @@ A schedule is a pure function of the training step: nothing of it is traced, and
 standard library is needed to ask it.
 """
 
-from pruneplug.pruning.schedules.asked import AskedSchedule, are_alike, as_schedule
 from pruneplug.pruning.schedules.base import FieldSchedule, PruningSchedule, Schedule
+from pruneplug.pruning.schedules.custom import AskedSchedule, are_alike, as_schedule
 from pruneplug.pruning.schedules.ramps import (
     CosineSparsity,
     ExponentialSparsity,

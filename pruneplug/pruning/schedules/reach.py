@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pruneplug.pruning.schedules.asked import AskedSchedule
 from pruneplug.pruning.schedules.base import PruningSchedule
+from pruneplug.pruning.schedules.custom import AskedSchedule
 
 
 def computes_steps(schedule: PruningSchedule) -> bool:

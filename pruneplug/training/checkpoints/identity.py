@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from pruneplug.pruning import keras_internals
-from pruneplug.pruning.masked import MaskedLayer
+from pruneplug.pruning.masked_layer import MaskedLayer
 from pruneplug.pruning.serialization import describe_schedule
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 from pruneplug.training.feeds.base import Feed

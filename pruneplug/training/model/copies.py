@@ -10,7 +10,7 @@ import tensorflow as tf
 from pruneplug.pruning import attributes, keras_internals, surgery
 from pruneplug.pruning.constraint import MaskConstraint
 from pruneplug.pruning.keras_internals import Tracker
-from pruneplug.pruning.stand_in import call_like
+from pruneplug.pruning.layer_proxy import call_like
 from pruneplug.pruning.wrapper import PruneLowMagnitude
 
 # What is copied. All else is shared: functions, tables, numbers, losses.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pruneplug.training.checkpoints.arrays import Array
-from pruneplug.training.cluster import Workers
+from pruneplug.training.workers import Workers
 
 
 class Replicas:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from pruneplug.training.feeds.arrays import ArrayFeed
 from pruneplug.training.feeds.base import Feed
 from pruneplug.training.feeds.datasets import DatasetFeed
-from pruneplug.training.steps.compilation import Compilation, as_compiled, with_compiled_update
+from pruneplug.training.steps.xla import Compilation, as_compiled, with_compiled_update
 
 _INDEX = tf.TensorSpec([], tf.int64)
 _NONE = 2**62

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from pruneplug.command.folder import JOURNAL
 from pruneplug.command.models import cnn, mlp
-from pruneplug.command.pruned import prune
+from pruneplug.command.pruned_network import prune
 from pruneplug.command.settings import Settings, config_folder, read_settings, register_schemas
 from pruneplug.command.settings.optimizer import OPTIMIZERS
 from pruneplug.pruning.inspection import sparsity_report

@@ -9,8 +9,8 @@ from places import ROOT
 
 from pruneplug.training.feeds.base import evaluation_feed
 from pruneplug.training.model.build import build_state
-from pruneplug.training.steps.compilation import Compilation
 from pruneplug.training.steps.loop import StepLoop
+from pruneplug.training.steps.xla import Compilation
 
 X = np.random.default_rng(0).normal(size=(70, 5))
 Y = np.arange(70) % 3

@@ -11,7 +11,7 @@ import numpy as np
 from pruneplug.pruning.variables import read
 from pruneplug.training.checkpoints.arrays import Array
 from pruneplug.training.checkpoints.callbacks.kinds import fill
-from pruneplug.training.checkpoints.callbacks.things import (
+from pruneplug.training.checkpoints.callbacks.objects import (
     attributes,
     classes_near,
     is_fixed,

@@ -9,9 +9,9 @@ import tensorflow as tf
 import pruneplug
 from pruneplug.training.feeds.base import Data, train_feed
 from pruneplug.training.model.build import build_state
-from pruneplug.training.steps import compilation
-from pruneplug.training.steps.compilation import Compilation, choose
+from pruneplug.training.steps import xla
 from pruneplug.training.steps.loop import StepLoop
+from pruneplug.training.steps.xla import Compilation, choose
 
 layers = keras.layers
 LOSS = "sparse_categorical_crossentropy"
@@ -65,7 +65,7 @@ def _own_activation(x: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compilation.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(xla.os, "cpu_count", lambda: 2)
 
 
 def test_small_dense_models_on_arrays_run_whole_windows() -> None:
@@ -77,7 +77,7 @@ def test_large_dense_models_and_data_sets_run_whole_steps(monkeypatch: pytest.Mo
     assert _chosen(_model(layers.Dense(8)), data) is Compilation.STEP
     model = _model(layers.Dense(60_000))
     assert _chosen(model) is Compilation.LOOP
-    monkeypatch.setattr(compilation.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(xla.os, "cpu_count", lambda: 64)
     assert _chosen(model) is Compilation.STEP
 
 

@@ -12,8 +12,8 @@ from keras import ops
 
 from pruneplug.pruning import masks, variables
 from pruneplug.pruning.constraint import MaskConstraint, StepCounter, warn_of_unseen
+from pruneplug.pruning.layer_proxy import StandIn
 from pruneplug.pruning.schedules import PruningSchedule
-from pruneplug.pruning.stand_in import StandIn
 
 
 class MaskedLayer(StandIn):

@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers as L
 
-from pruneplug.training.model.compiling import check_compile, compile_model
+from pruneplug.training.model.keras_compile import check_compile, compile_model
 
 NOTHING = dict.fromkeys(("optimizer", "loss", "loss_weights", "metrics", "jit_compile"), "auto")
 

@@ -8,7 +8,7 @@ from pruneplug.tracking.base import Param, RunStatus
 from pruneplug.tracking.delivery import Delivery
 from pruneplug.tracking.journal import Journal
 from pruneplug.tracking.locations import public, redact, resolve_experiment, resolve_uri
-from pruneplug.tracking.mlflow_store import MlflowStore
+from pruneplug.tracking.mlflow.store import MlflowStore
 from pruneplug.tracking.sender import Sender
 
 _logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pruneplug.tracking.lines import Entry
+from pruneplug.tracking.journal_lines import Entry
 from pruneplug.tracking.locations import DEFAULT_EXPERIMENT, sqlite_path
-from pruneplug.tracking.mlflow_client import connect
+from pruneplug.tracking.mlflow.client import connect
 from pruneplug.tracking.store import Gone, InTrash, Point, Refused
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from pruneplug.training.checkpoints.callbacks.state import CallbackState
 from pruneplug.training.checkpoints.checkpoint import FINAL_METRICS, Checkpoint
 from pruneplug.training.checkpoints.manifest import DamagedCheckpointError
-from pruneplug.training.checkpoints.rules import Alarm
+from pruneplug.training.checkpoints.saving_rules import Alarm
 from pruneplug.training.checkpoints.store import CheckpointStore
 from pruneplug.training.checkpoints.variables import (
     random_state,

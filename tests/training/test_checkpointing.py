@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pruneplug.training.checkpoints.checkpoint import Checkpoint
-from pruneplug.training.checkpoints.rules import Saving
+from pruneplug.training.checkpoints.saving_rules import Saving
 
 
 class Clock:

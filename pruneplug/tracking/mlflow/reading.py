@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pruneplug.tracking.curves import CURVE_PREFIX, Curve
 from pruneplug.tracking.locations import public, resolve_uri, sqlite_path
-from pruneplug.tracking.mlflow_client import connect
+from pruneplug.tracking.mlflow.client import connect
 from pruneplug.tracking.store import reason
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def log_model(
     """Write the stripped model for MLflow, and let it be sent like any other file."""
     tracking, target = settings.tracking, folder / MLFLOW_MODEL
     if isinstance(tracking, MlflowSettings) and tracking.log_model:
-        from pruneplug.tracking.mlflow_model import save_model
+        from pruneplug.tracking.mlflow.model import save_model
 
         if save_model(model, splits.validation.x[:_EXAMPLES], target):
             tracker.log_artifact(target, "model")
