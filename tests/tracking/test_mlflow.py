@@ -22,7 +22,7 @@ from pruneplug.tracking.store import InTrash
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
-START = "from pruneplug.tracking.mlflow import *; from pruneplug.tracking import Journal\n"
+START = "from pathlib import Path; from pruneplug.tracking.mlflow import *; from pruneplug.tracking import Journal\n"
 
 
 @pytest.fixture
