@@ -22,7 +22,11 @@ from pruneplug.tracking.store import InTrash
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
-START = "from pathlib import Path; from pruneplug.tracking.mlflow import *; from pruneplug.tracking import Journal\n"
+START = """
+from pathlib import Path
+from pruneplug.tracking import Journal
+from pruneplug.tracking.mlflow import MlflowTracker
+"""
 
 
 @pytest.fixture
