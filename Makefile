@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test fuzz lint type sweep bench ui clean
+.PHONY: help setup train test check fuzz lint type sweep bench ui clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-6s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ sweep: setup ## the same at three sparsities, comparable in MLflow
 test: setup ## run all tests
 	@command -v chromium > /dev/null || echo "No browser, so one test is skipped: apt-get install chromium chromium-driver"
 	$(BIN)/python -m pytest -n 2
+
+check: setup lint type ## what takes three minutes: style, types, and the tests that are not slow
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 fuzz: setup ## train in random ways for MINUTES=10, and hold the law of what is left
 	PYTHONPATH=tests $(BIN)/python -m law --minutes $(or $(MINUTES),10)

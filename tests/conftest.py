@@ -11,9 +11,18 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # TFMOT sets TF_USE_LEGACY_KERAS on import; Keras 3 must be loaded before a parity test does that.
 import keras
 import pytest
+from places import ROOT, TESTS
 
 # The parity tests record under this name how often they compared pruneplug with TFMOT.
 COMPARED = "compared with TFMOT"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the files that take longest, which `make check` leaves out."""
+    slow = {ROOT / name for name in (TESTS / "slow.txt").read_text().split()}
+    for item in items:
+        if item.path in slow:
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

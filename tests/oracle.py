@@ -68,7 +68,7 @@ def reference_mask(
 ) -> tuple[float, np.ndarray]:
     """TFMOT's threshold and mask (boolean) for weights."""
     variable = tf.Variable(weights)
-    pruning = pruning_impl.Wrapping(
+    pruning = pruning_impl.Pruning(
         lambda: 1,
         [(variable, None, None)],
         reference.ConstantSparsity(sparsity, 0),

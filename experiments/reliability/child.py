@@ -27,7 +27,7 @@ def main() -> None:
     phase.mark(Evaluation, "run", "evaluation")
     phase.mark(CheckpointStore, "save", "checkpoint")
     phase.mark(trainer, "finish", "end")
-    phase.mark(job, "write_outputs", "end")
+    phase.mark(job, "write_results", "end")
     if sys.argv[-1].startswith("{"):
         folder, seed, configuration = sys.argv[1:]
         configurations.train(Path(folder), int(seed), json.loads(configuration))

@@ -69,12 +69,12 @@ def test_a_description_is_text_without_secrets(
 
 
 def test_whatever_was_logged_can_be_made_to_outlive_a_power_cut(tracker: Tracker) -> None:
-    tracker.sync()
+    tracker.flush()
     tracker.start({}, {})
     tracker.log_metrics({"loss": 1.0}, 0)
-    tracker.sync()
+    tracker.flush()
     tracker.finish("FINISHED")
-    tracker.sync()
+    tracker.flush()
 
 
 def test_no_tracker_imports_mlflow_in_the_caller(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_run_is_on_the_disk_when_it_has_started(
     assert synced[0] == (file.st_ino, file.st_size)
     assert synced[1][0] == folder.st_ino
     journal.log_metrics({"loss": 1.0}, 0)
-    journal.sync()
+    journal.flush()
     assert synced[2] == (file.st_ino, journal.path.stat().st_size)
 
 

@@ -118,7 +118,7 @@ def _tfmot_update(weights: np.ndarray) -> Callable[[], float]:
 
 def _tfmot(variables: list[tuple[tf.Variable, tf.Variable, tf.Variable]]) -> pruning_impl.Pruning:
     schedule = reference.ConstantSparsity(SPARSITY, 0, frequency=1)
-    return pruning_impl.Wrapping(lambda: tf.constant(1), variables, schedule, (1, 1), "AVG")
+    return pruning_impl.Pruning(lambda: tf.constant(1), variables, schedule, (1, 1), "AVG")
 
 
 def _memory_pass(weights: np.ndarray) -> Callable[[], object]:

@@ -11,7 +11,7 @@ from pruneplug.command.settings.command_line import CommandLine, composing, drop
 from pruneplug.command.settings.compose import config_folder
 
 # Where the names of a group begin, and where what it is for does.
-_NAMES, _PURPOSE = 13, 52
+_NAMES, _PURPOSE = 14, 53
 
 
 def help_text(line: CommandLine) -> str:

@@ -224,7 +224,7 @@ def _reference_kept(schedule: Any, step: int, size: int, *, in_graph: bool) -> i
     counter = tf.Variable(step - 1, dtype=tf.int64)
     weights, mask = tf.Variable(np.arange(1, size + 1, dtype="float32")), tf.Variable(tf.ones(size))
     variables = [(weights, mask, tf.Variable(0.0))]
-    pruning = pruning_impl.Wrapping(lambda: counter, variables, schedule, (1, 1), "AVG")
+    pruning = pruning_impl.Pruning(lambda: counter, variables, schedule, (1, 1), "AVG")
 
     def update() -> int:
         counter.assign_add(1)
