@@ -78,6 +78,7 @@ def test_every_key_is_explained_where_it_stands(path: Path) -> None:
 
 
 def test_help_names_every_choice() -> None:
+    register_schemas()
     text = help_text(CommandLine.parse([]))
     for group in {group for group, _ in CHOICES} - {"trainer"}:
         line = re.search(rf"^  {group} +(\w+(?:,\s+\w+)*)", text, re.MULTILINE)
