@@ -133,7 +133,7 @@ def _run(job: Job) -> Reached:
         # Again, should somebody have removed the folder under way: the results make a new one.
         traces.write_settings()
         summary = write_results(job.folder, result, dense, traces.tracker)
-        log_model(job.settings, result.model, splits, job.folder, traces.tracker)
+        log_model(settings, result.model, splits, job.folder, traces.tracker)
         if settings.sensitivity.sparsities:
             wrapped = prune(settings, result.model, schedule)
             scan_weights(settings, wrapped, result.model, splits, job.folder, traces.tracker)

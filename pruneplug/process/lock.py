@@ -54,16 +54,16 @@ def sole_use(
             f"A folder must be used by one run at a time; got {str(folder)!r}, where "
             f"{_owner(path)} is at work. Wait for it or stop it, or choose another folder."
         ) from error
+    mine = path.stat()
     before = _lent.set(_lent.get() | {path} if lend else _lent.get())
     try:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": now().isoformat()}
         path.write_text(json.dumps(owner))
-        mine = path.stat()
         yield
     finally:
         _lent.reset(before)
         # What the block has done or raised stands, whatever becomes of a file that locks nothing.
-        with suppress(OSError, UnboundLocalError):
+        with suppress(OSError):
             # Before it is let go, and only if it is still this one: no other run's may be hit.
             if os.path.samestat(path.stat(), mine):
                 path.unlink()

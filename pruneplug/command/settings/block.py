@@ -37,9 +37,9 @@ class BlockSettings:
 
     def build_m_by_n(self) -> "MByN | None":
         """Build the pattern of groups; None where blocks are pruned."""
-        from pruneplug.pruning.patterns import MByN
-
         if self.m_by_n is None:
             return None
+        from pruneplug.pruning.patterns import MByN
+
         zeros, group = self.m_by_n
         return MByN(zeros, group, scheduled=self.scheduled)

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from pruneplug.command.flat_settings import Param, flatten
 from pruneplug.command.settings.allocation import ALLOCATIONS, AllocationSettings
@@ -17,9 +16,7 @@ from pruneplug.command.settings.schedule import SCHEDULES, ScheduleSettings
 from pruneplug.command.settings.sensitivity import SensitivitySettings
 from pruneplug.command.settings.tracking import TRACKING, TrackingSettings
 from pruneplug.command.settings.trainer import TrainerSettings
-
-if TYPE_CHECKING:
-    from pruneplug.pruning.schedules import FieldSchedule
+from pruneplug.pruning.schedules import FieldSchedule
 
 # For each group the type of what stands in each of its files.
 SCHEMAS: dict[str, Mapping[str, type]] = {
@@ -76,7 +73,7 @@ class Settings:
         zeros, group = self.block.m_by_n
         return min(self.sparsity, zeros / group)
 
-    def build_schedule(self, planned: int) -> "FieldSchedule":
+    def build_schedule(self, planned: int) -> FieldSchedule:
         """Build the schedule of a training of so many steps; warn where its end is not as asked.
 
         Raises:

@@ -6,7 +6,6 @@ A point of the training is an int (steps) or a float in [0, 1] (a fraction of th
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pruneplug.command.settings.checks import (
     require,
@@ -14,9 +13,16 @@ from pruneplug.command.settings.checks import (
     require_point,
     require_positive,
 )
-
-if TYPE_CHECKING:
-    from pruneplug.pruning.schedules import FieldSchedule
+from pruneplug.pruning.schedules import (
+    ConstantSparsity,
+    CosineSparsity,
+    ExponentialSparsity,
+    FieldSchedule,
+    LinearSparsity,
+    MultiStepSparsity,
+    OneShotSparsity,
+    PolynomialDecay,
+)
 
 # With no frequency given, so many updates lie between begin and end, ...
 AUTOMATIC_UPDATES = 50
@@ -30,7 +36,7 @@ class ScheduleSettings(ABC):
 
     name: str
 
-    def build(self, final: float, planned: int) -> "FieldSchedule":
+    def build(self, final: float, planned: int) -> FieldSchedule:
         """Build the schedule, fractions turned into steps.
 
         Args:
@@ -50,7 +56,7 @@ class ScheduleSettings(ABC):
         return schedule
 
     @abstractmethod
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         """Build the schedule, whether or not it has an update in the planned steps."""
 
 
@@ -94,9 +100,7 @@ class TimedSettings(ScheduleSettings):
 class ConstantSettings(TimedSettings):
     """The full sparsity from the first update on."""
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import ConstantSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         return ConstantSparsity(final, *self.timing(planned))
 
 
@@ -132,9 +136,7 @@ class PolynomialSettings(RampSettings):
         super().__post_init__()
         require_positive("schedule.power", self.power)
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import PolynomialDecay
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         begin, end, frequency = self.timing(planned)
         return PolynomialDecay(self.from_initial(final), final, begin, end, self.power, frequency)
 
@@ -143,9 +145,7 @@ class PolynomialSettings(RampSettings):
 class LinearSettings(RampSettings):
     """A sparsity that rises along a straight line."""
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import LinearSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         return LinearSparsity(self.from_initial(final), final, *self.timing(planned))
 
 
@@ -153,9 +153,7 @@ class LinearSettings(RampSettings):
 class ExponentialSettings(RampSettings):
     """A sparsity that rises as the weights that are left decay."""
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import ExponentialSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         return ExponentialSparsity(self.from_initial(final), final, *self.timing(planned))
 
 
@@ -163,9 +161,7 @@ class ExponentialSettings(RampSettings):
 class CosineSettings(RampSettings):
     """A sparsity that rises slowly at both ends."""
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import CosineSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         return CosineSparsity(self.from_initial(final), final, *self.timing(planned))
 
 
@@ -179,9 +175,7 @@ class OneShotSettings(ScheduleSettings):
     def __post_init__(self) -> None:
         require_point("schedule.step", self.step, least=1)
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import OneShotSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         _tell_first_step("step", self.step)
         return OneShotSparsity(final, _as_step(self.step, planned))
 
@@ -204,9 +198,7 @@ class MultiStepSettings(ScheduleSettings):
         fits = self.shares[-1] == 1 and all(0 <= share <= 1 for share in self.shares)
         require(fits, "schedule.shares", "lie in [0, 1] and end with 1", self.shares)
 
-    def _build(self, final: float, planned: int) -> "FieldSchedule":
-        from pruneplug.pruning.schedules import MultiStepSparsity
-
+    def _build(self, final: float, planned: int) -> FieldSchedule:
         _tell_first_step("steps", self.steps[-1])
         steps = [_as_step(step, planned) for step in self.steps]
         return MultiStepSparsity([final * share for share in self.shares], steps)
@@ -232,7 +224,7 @@ def _tell_first_step(name: str, last: int | float) -> None:
         )
 
 
-def _in_steps(schedule: "FieldSchedule") -> dict[str, object]:
+def _in_steps(schedule: FieldSchedule) -> dict[str, object]:
     """Return the points of a schedule by their names in the settings."""
     names = {"begin_step": "begin", "end_step": "end", "frequency": "frequency"}
     config = schedule.get_config()
